@@ -1,0 +1,134 @@
+"""The paths of all artefacts, with their save and load. No other module touches the disk.
+
+Saves are atomic: a file appears whole under its name or not at all.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.common.errors import InputError
+
+PREPARED = Path("data/prepared")
+SUBSETS = Path("data/subsets")
+PREDICTIONS = Path("data/predictions")
+RESULTS = Path("results")
+FIGURES = RESULTS / "figures"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of a table: numbers and coded categories side by side.
+
+    numeric: (n_rows, n_numeric) float32, NaN where missing.
+    categorical: (n_rows, n_categorical) int32, index into the column's categories in dataset.json, -1 where missing.
+    """
+
+    numeric: NDArray[np.float32]
+    categorical: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.numeric)
+
+    def __getitem__(self, rows: Any) -> "Features":
+        return Features(self.numeric[rows], self.categorical[rows])
+
+
+def subset_path(n_train: int) -> Path:
+    return SUBSETS / f"{n_train}.npy"
+
+
+def cell_path(learner: str, n_train: int) -> Path:
+    return PREDICTIONS / learner / str(n_train)
+
+
+def save_bytes(path: Path, content: bytes) -> None:
+    """Write `content` under `path`, making folders as needed; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+
+
+def save_text(path: Path, content: str) -> None:
+    save_bytes(path, content.encode())
+
+
+def save_json(path: Path, content: Any) -> None:
+    """Indented, in the given order, NaN refused: the same content gives the same bytes."""
+    save_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def load_text(path: Path) -> str:
+    return _existing(path).read_text(encoding="utf-8")
+
+
+def load_json(path: Path) -> Any:
+    return json.loads(load_text(path))
+
+
+def save_csv(path: Path, rows: Iterable[Json], columns: list[str]) -> None:
+    """A header and one line a row; floats with 6 significant digits, missing values empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+    save_text(path, text.getvalue())
+
+
+def load_csv(path: Path) -> list[dict[str, str]]:
+    with _existing(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    save_bytes(path, buffer.getvalue())
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """The array, memory-mapped: only rows that are used are read."""
+    return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
+
+
+def save_features(name: str, features: Features) -> None:
+    """`name` is `pool` or `test`."""
+    folder = PREPARED / f"{name}_features"
+    save_array(folder / "numeric.npy", features.numeric)
+    save_array(folder / "categorical.npy", features.categorical)
+
+
+def load_features(name: str) -> Features:
+    """`name` is `pool` or `test`; both blocks are memory-mapped."""
+    folder = PREPARED / f"{name}_features"
+    return Features(load_array(folder / "numeric.npy"), load_array(folder / "categorical.npy"))
+
+
+def save_predictions(folder: Path, probabilities: NDArray[np.float32]) -> None:
+    """probabilities: (n_replicates, n_test, n_classes), NaN for a replicate without a usable fit."""
+    buffer = io.BytesIO()
+    np.savez(buffer, probabilities=probabilities)
+    save_bytes(folder / "predictions.npz", buffer.getvalue())
+
+
+def load_predictions(folder: Path) -> NDArray[np.float32]:
+    with np.load(_existing(folder / "predictions.npz"), allow_pickle=False) as content:
+        return content["probabilities"]
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path} is missing; make it with `dvc repro`")
+    return path

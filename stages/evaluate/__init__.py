@@ -1,0 +1,1 @@
+"""Predictions of the declared grid and the test labels become curves, headline numbers and the answer."""

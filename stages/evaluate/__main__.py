@@ -1,0 +1,62 @@
+"""Read the declared grid's predictions and the test labels; write curves, cells, headline numbers and the answer."""
+
+import numpy as np
+
+from stages.common import artefacts, params
+from stages.common.artefacts import PREPARED, RESULTS, Json
+from stages.common.errors import InputError, run
+from stages.evaluate.answer import answer_lines, headline
+from stages.evaluate.curves import COLUMNS, Cell, curve_rows
+from stages.evaluate.metrics import HIGHER_IS_BETTER, METRICS, chance, constant_predictions
+from stages.evaluate.params import Evaluate, Grid, Metric
+
+LABELS = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "error": "Error", "log_loss": "Log loss"}
+
+
+def main() -> None:
+    grid = params.load(Grid, "grid")
+    confidence = params.load(Evaluate, "evaluate").confidence
+    metric = params.load(Metric, "dataset").metric
+    card = artefacts.load_json(PREPARED / "dataset.json")
+    labels = np.array(artefacts.load_array(PREPARED / "test_labels.npy"))
+    check_grid(grid)
+
+    rows: list[Json] = []
+    cells: list[Json] = []
+    for learner in grid.learners:
+        for n_train in grid.sizes:
+            cell = load_cell(learner, n_train)
+            rows += curve_rows(cell, labels, confidence)
+            cells.append(cell.info | {"processor": cell.timing["host"]["processor"], "cores": cell.timing["host"]["cores"]})
+    shares = np.array(card["pool_class_rows"]) / sum(card["pool_class_rows"])
+    constant = constant_predictions(labels, shares)
+    summary = headline(rows, metric)
+    lines = answer_lines(summary, metric, LABELS[metric])
+
+    artefacts.save_csv(RESULTS / "curves.csv", rows, COLUMNS)
+    artefacts.save_json(RESULTS / "cells.json", cells)
+    artefacts.save_json(RESULTS / "metrics.json", {
+        "dataset": card["name"], "split": card["split"]["how"],
+        "metric": metric, "higher_is_better": HIGHER_IS_BETTER[metric],
+        "chance": {name: chance(name, len(shares)) for name in METRICS},
+        "constant": {name: measure(labels, constant) for name, measure in METRICS.items()},
+        "learners": summary,
+    })  # fmt: skip
+    artefacts.save_text(RESULTS / "answer.txt", "\n".join(lines) + "\n")
+
+
+def check_grid(grid: Grid) -> None:
+    """Raises InputError naming the cells of the grid that have no predictions."""
+    missing = [f"{l}-{n}" for l in grid.learners for n in grid.sizes if not artefacts.cell_path(l, n).is_dir()]
+    if missing:
+        raise InputError(f"{len(missing)} cells of the grid have no predictions ({', '.join(missing[:5])}); run `dvc repro`")
+
+
+def load_cell(learner: str, n_train: int) -> Cell:
+    folder = artefacts.cell_path(learner, n_train)
+    info, timing = artefacts.load_json(folder / "cell.json"), artefacts.load_json(folder / "timing.json")
+    return Cell(learner, n_train, artefacts.load_predictions(folder), info, timing)
+
+
+if __name__ == "__main__":
+    run(main)

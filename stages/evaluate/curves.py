@@ -1,0 +1,48 @@
+"""Learning curves: the mean over replicates and its band."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from stages.common.artefacts import Json
+from stages.evaluate.metrics import METRICS
+
+COLUMNS = [
+    "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops", "fit_seconds",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One learner at one size: probabilities (n_replicates, n_test, n_classes), NaN where a replicate has no fit."""
+
+    learner: str
+    n_train: int
+    probabilities: NDArray[np.float32]
+    info: Json  # cell.json
+    timing: Json  # timing.json
+
+
+def band(values: Sequence[float], confidence: float) -> tuple[float, float, float]:
+    """Mean, lower and upper end of the t interval of the mean; the ends are NaN for fewer than two values."""
+    mean = float(np.mean(values)) if len(values) else np.nan
+    if len(values) < 2:
+        return mean, np.nan, np.nan
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def curve_rows(cell: Cell, labels: NDArray[np.int64], confidence: float) -> list[Json]:
+    """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are left out and not counted."""
+    usable = [p for p in cell.probabilities if np.isfinite(p).all()]
+    rows = []
+    for name, metric in METRICS.items():
+        mean, low, high = band([metric(labels, p) for p in usable], confidence)
+        row = {"learner": cell.learner, "n_train": cell.n_train, "metric": name, "mean": mean, "low": low, "high": high}
+        row |= {"n_replicates": len(usable), "fit_seconds": cell.timing["fit_seconds"]}
+        row |= {key: float(np.mean(cell.info[key])) if key in cell.info else None for key in ("n_parameters", "train_flops")}
+        rows.append({key: None if isinstance(row[key], float) and np.isnan(row[key]) else row[key] for key in COLUMNS})
+    return rows

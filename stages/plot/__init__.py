@@ -1,0 +1,1 @@
+"""Results become figures and the report."""

@@ -1,0 +1,80 @@
+"""Draw the figures and write the report from what `evaluate` measured."""
+
+import math
+
+from stages.common import artefacts, params
+from stages.common.artefacts import FIGURES, PREPARED, RESULTS, Json
+from stages.common.errors import run
+from stages.plot import figures
+from stages.plot.figures import METRIC_LABELS, Curve
+from stages.plot.params import Plot
+from stages.plot.report import render
+
+
+def main() -> None:
+    plot = params.load(Plot, "plot")
+    rows = artefacts.load_csv(RESULTS / "curves.csv")
+    summary = artefacts.load_json(RESULTS / "metrics.json")
+    cells = artefacts.load_json(RESULTS / "cells.json")
+    card = artefacts.load_json(PREPARED / "dataset.json")
+    answer = artefacts.load_text(RESULTS / "answer.txt")
+    metric = summary["metric"]
+
+    error_levels = levels(summary, "error")
+    drawn = {
+        "performance": figures.performance(curves(rows, metric, "n_train"), metric, levels(summary, metric), plot),
+        "error": figures.error_against_data(curves(rows, "error", "n_train"), error_levels, plot),
+        "compute": figures.error_against_compute(curves(rows, "error", "train_flops"), error_levels, plot),
+    }
+    titles = {
+        "performance": f"{METRIC_LABELS[metric]} against the amount of data, with a band per learner",
+        "error": "Error against the amount of data, both axes logarithmic",
+        "compute": "Error against the compute of one final fit, both axes logarithmic",
+    }
+    for name, svg in drawn.items():
+        artefacts.save_text(FIGURES / f"{name}.svg", svg)
+    sizes = sorted({int(row["n_train"]) for row in rows})
+    embedded = {titles[name]: svg for name, svg in drawn.items()}
+    page = render(answer, embedded, table(rows, metric, sizes, plot), sizes, cells, card, METRIC_LABELS[metric])
+    artefacts.save_text(RESULTS / "report.html", page)
+
+
+def curves(rows: list[dict[str, str]], metric: str, x: str) -> list[Curve]:
+    """One curve a learner, in the order of the rows; cells without a mean or without x are left out."""
+    found = []
+    for learner in dict.fromkeys(row["learner"] for row in rows):
+        points = [r for r in rows if r["learner"] == learner and r["metric"] == metric and r["mean"] and r[x]]
+        if points:
+            columns = [[_float(row[key]) for row in points] for key in (x, "mean", "low", "high")]
+            found.append(Curve(learner, *columns))
+    return found
+
+
+def levels(summary: Json, metric: str) -> dict[str, float]:
+    """What guessing and the constant predictor reach, by name."""
+    return {"chance": summary["chance"][metric], "constant": summary["constant"][metric]}
+
+
+def table(rows: list[dict[str, str]], metric: str, sizes: list[int], plot: Plot) -> list[Json]:
+    """One row a learner: its label, and mean and band at each size."""
+    by_cell = {(row["learner"], int(row["n_train"])): row for row in rows if row["metric"] == metric}
+    learners = list(dict.fromkeys(row["learner"] for row in rows))
+    looks = figures.styles(plot, learners)
+    return [
+        {"label": looks[name].label, "values": [_value(by_cell.get((name, n))) for n in sizes]} for name in learners
+    ]
+
+
+def _value(row: dict[str, str] | None) -> dict[str, str]:
+    if row is None or not row["mean"]:
+        return {"mean": "no usable fit", "band": ""}
+    mean, low, high = (_float(row[key]) for key in ("mean", "low", "high"))
+    return {"mean": f"{mean:.4f}", "band": "" if math.isnan(low) else f"{low:.4f} to {high:.4f}"}
+
+
+def _float(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,158 @@
+"""The figures: performance and error against the amount of data, error against compute."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np  # noqa: E402  (after the backend is chosen)
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa: E402
+
+from stages.plot.params import Plot, Style  # noqa: E402
+
+METRIC_LABELS = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "error": "Error", "log_loss": "Log loss (nats)"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One learner's values of one metric; low and high are NaN where there is no band."""
+
+    learner: str
+    x: Sequence[float]
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+def styles(plot: Plot, learners: Sequence[str]) -> dict[str, Style]:
+    """Label and colour of every learner: as configured, else its name and the next colour of the cycle."""
+    others = [name for name in learners if name not in plot.style]
+    cycled = {name: plot.cycle[i % len(plot.cycle)] for i, name in enumerate(others)}
+    return {
+        name: plot.style.get(name) or Style(label=name.replace("_", " ").capitalize(), color=cycled[name])
+        for name in learners
+    }
+
+
+def performance(curves: list[Curve], metric: str, levels: dict[str, float], plot: Plot) -> str:
+    """The chapter's picture as SVG text: the metric against the number of labels, log axis; levels are drawn dashed."""
+    figure, axes = _blank(plot)
+    _draw(axes, curves, plot)
+    axes.set_xlabel("amount of data: labels that pay for fitting and tuning")
+    axes.set_ylabel(METRIC_LABELS[metric])
+    axes.set_xscale("log", base=2)
+    _label_sizes(axes, curves)
+    _draw_levels(axes, levels)
+    return _finish(figure, axes, curves, plot)
+
+
+def error_against_data(curves: list[Curve], levels: dict[str, float], plot: Plot) -> str:
+    """Error against the number of labels as SVG text, both axes logarithmic: a power law is a straight line."""
+    figure, axes = _blank(plot)
+    _draw(axes, curves, plot)
+    axes.set_xlabel("amount of data: labels that pay for fitting and tuning")
+    axes.set_xscale("log", base=2)
+    _label_sizes(axes, curves)
+    _log_error_axis(axes, levels)
+    return _finish(figure, axes, curves, plot)
+
+
+def error_against_compute(curves: list[Curve], levels: dict[str, float], plot: Plot) -> str:
+    """Error against the floating-point operations of one final fit as SVG text, both axes logarithmic."""
+    figure, axes = _blank(plot)
+    _draw(axes, curves, plot)
+    axes.set_xlabel("compute of one fit: floating-point operations")
+    axes.set_xscale("log")
+    _log_error_axis(axes, levels)
+    return _finish(figure, axes, curves, plot)
+
+
+def _blank(plot: Plot) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=(plot.width, plot.height))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#e8e8e8", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _draw(axes: Axes, curves: list[Curve], plot: Plot) -> None:
+    looks = styles(plot, [curve.learner for curve in curves])
+    for curve in curves:
+        color = looks[curve.learner].color
+        axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.16, linewidth=0)
+        axes.plot(curve.x, curve.mean, color=color, linewidth=2, marker="o", markersize=3.5)
+
+
+def _draw_levels(axes: Axes, levels: dict[str, float]) -> None:
+    """Dashed lines; levels of one value share a line and its label."""
+    for value in dict.fromkeys(levels.values()):
+        names = " and ".join(name for name, level in levels.items() if level == value)
+        axes.axhline(value, color="#999999", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.annotate(names, (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
+                      textcoords="offset points", fontsize=8, color="#777777")  # fmt: skip
+
+
+def _label_sizes(axes: Axes, curves: list[Curve]) -> None:
+    sizes = sorted({x for curve in curves for x in curve.x})
+    axes.set_xticks(sizes, [f"{int(n):,}" for n in sizes], fontsize=8, rotation=30, ha="right")
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _log_error_axis(axes: Axes, levels: dict[str, float]) -> None:
+    axes.set_ylabel("Error")
+    axes.set_yscale("log")
+    _draw_levels(axes, levels)
+    low, high = axes.get_ylim()
+    ticks = [t for t in (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1) if low <= t <= high]
+    axes.set_yticks(ticks)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _finish(figure: Figure, axes: Axes, curves: list[Curve], plot: Plot) -> str:
+    figure.subplots_adjust(left=0.1, right=0.78, bottom=0.17, top=0.96)
+    _label_ends(axes, curves, plot)
+    text = io.StringIO()
+    # A fixed salt and no date: the same results give the same bytes.
+    with matplotlib.rc_context({"svg.hashsalt": "scale"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return text.getvalue()
+
+
+def _label_ends(axes: Axes, curves: list[Curve], plot: Plot) -> None:
+    """Names at the right end of the curves, moved apart where they would overlap."""
+    if not curves:
+        return
+    looks = styles(plot, [curve.learner for curve in curves])
+    axes.figure.canvas.draw()
+    height = axes.get_window_extent().height
+    ends = [axes.transData.transform((curve.x[-1], curve.mean[-1]))[1] - axes.get_window_extent().y0 for curve in curves]
+    places = spread(ends, gap=15 * axes.figure.dpi / 72, low=0, high=height)
+    for curve, place in zip(curves, places, strict=True):
+        style = looks[curve.learner]
+        axes.annotate(style.label, (curve.x[-1], curve.mean[-1]), xytext=(1.03, place / height),
+                      textcoords="axes fraction", color=style.color, fontsize=9.5, fontweight="bold", va="center",
+                      arrowprops={"arrowstyle": "-", "color": style.color, "alpha": 0.5, "linewidth": 0.8})  # fmt: skip
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """The places moved as little as needed, in their order, to stand `gap` apart within [low, high] if they fit."""
+    order = np.argsort(places, kind="stable")
+    moved = [max(low, min(high, places[i])) for i in order]
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    if moved and moved[-1] > high:
+        moved[-1] = high
+        for i in range(len(moved) - 2, -1, -1):
+            moved[i] = min(moved[i], moved[i + 1] - gap)
+    result = [0.0] * len(places)
+    for i, place in zip(order, moved, strict=True):
+        result[i] = float(place)
+    return result

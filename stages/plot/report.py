@@ -1,0 +1,71 @@
+"""results/report.html: one file with the answer, the figures, the table, the data card and what was run."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from stages.common.artefacts import Json
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def render(
+    answer: str, figures: dict[str, str], table: list[Json], sizes: list[int], cells: list[Json], card: Json, metric: str
+) -> str:
+    """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    images = [
+        {"title": title, "source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
+        for title, svg in figures.items()
+    ]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        answer=answer,
+        images=images,
+        table=table,
+        sizes=sizes,
+        cells=[_shown(cell) for cell in cells],
+        marked=[cell for cell in cells if cell["status"] != "ok"],
+        hardware=_hardware(cells),
+        versions=_versions(cells),
+        card=card,
+        metric=metric,
+    )
+
+
+def _shown(cell: Json) -> Json:
+    """A cell's row in the table of what was run."""
+    settings = [", ".join(f"{key} {value:g}" for key, value in setting.items()) for setting in cell.get("settings", [])]
+    return {
+        "learner": cell["learner"],
+        "n_train": cell["n_train"],
+        "status": cell["status"],
+        "reason": cell["reason"],
+        "settings": "; ".join(dict.fromkeys(settings)),
+        "epochs": _span(cell.get("epochs", [])),
+        "n_parameters": _span(cell.get("n_parameters", [])),
+    }
+
+
+def _span(values: list[Any]) -> str:
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _hardware(cells: list[Json]) -> list[str]:
+    """Each distinct combination of accelerator, precision, threads and processor that cells ran on."""
+    return list(dict.fromkeys(
+        f"{cell['accelerator']}, precision {cell['precision']}, {cell['threads']} threads "
+        f"({cell['processor']}, {cell['cores']} cores)" for cell in cells
+    ))  # fmt: skip
+
+
+def _versions(cells: list[Json]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for package, version in cell["versions"].items():
+            found.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(versions)) for package, versions in found.items()}

@@ -1,0 +1,1 @@
+"""A named source becomes a training pool, test features and, in a file of their own, test labels."""

@@ -1,0 +1,1 @@
+"""The labelled rows of each replicate at one size."""

@@ -1,0 +1,62 @@
+"""The one interface of all learners: `fit` a list of jobs, `predict_proba` for some of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.common.artefacts import Features
+from stages.train.params import Setting
+
+Status = Literal["ok", "unconverged", "diverged"]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """The labelled rows of one replicate, some of them held out for tuning and early stopping.
+
+    fit, validation: (n_fit,) and (n_validation,) rows; labels: int64 class ids.
+    """
+
+    fit: Features
+    fit_labels: NDArray[np.int64]
+    validation: Features
+    validation_labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One fit: jobs may share a draw, and a seed."""
+
+    draw: Draw
+    setting: Setting
+    seed: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """How one fit went. Losses are mean log losses in nats, lower is better; NaN where the fit diverged."""
+
+    status: Status
+    reason: str
+    training_loss: float
+    validation_loss: float
+    epochs: int  # passes over the rows: epochs of a network, iterations of a solver, rounds of boosting
+    n_parameters: int
+    train_flops: float
+
+
+class Learner(Protocol):
+    def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        """Fit every job; one record each, in their order."""
+
+    def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
+        """Class probabilities (n_jobs, n_rows, n_classes) of the fitted jobs with these indices."""
+
+
+def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+    """Mean negative log probability of the true class, in nats; probabilities: (n_rows, n_classes)."""
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(of_truth, 1e-7)).mean())

@@ -1,0 +1,248 @@
+"""Networks: all jobs of a cell train as one batched network under the Lightning Trainer."""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from stages.common.artefacts import Features
+from stages.train import params
+from stages.train.batched import BatchedAdamW, BatchedMLP
+from stages.train.encoders import as_matrix, one_hot_encoder
+from stages.train.fits import Draw, Job, Record
+
+CHUNK = 8192  # rows predicted at once
+STILL_FALLING = 0.005  # relative fall of the best validation loss over the last tenth of the epochs
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the Trainer runs on."""
+
+    accelerator: str  # cpu | cuda | mps
+    name: str
+    precision: str  # Lightning's word: bf16-mixed | 32-true
+
+
+def find_hardware() -> Hardware:
+    """The accelerator, and bfloat16 where the hardware multiplies it natively; found by capability, never by timing."""
+    if torch.cuda.is_available():
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Hardware("cuda", torch.cuda.get_device_name(), "bf16-mixed" if has_bf16 else "32-true")
+    if torch.backends.mps.is_available():
+        return Hardware("mps", "Apple GPU", "32-true")
+    capabilities = torch.cpu.get_capabilities()
+    has_bf16 = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return Hardware("cpu", str(capabilities.get("cpu_name", "CPU")), "bf16-mixed" if has_bf16 else "32-true")
+
+
+@dataclass(frozen=True)
+class Block:
+    """The encoded rows of all draws in one tensor; draws with fewer rows are filled up with zeros.
+
+    X: (n_draws, n_most, n_inputs) float32, y: (n_draws, n_most) int64, n_rows: of each draw.
+    """
+
+    X: Tensor
+    y: Tensor
+    n_rows: list[int]
+
+    @classmethod
+    def of(cls, matrices: list[NDArray[np.float32]], labels: list[NDArray[np.int64]], n_inputs: int) -> "Block":
+        n_rows = [len(matrix) for matrix in matrices]
+        X = torch.zeros(len(matrices), max(n_rows), n_inputs)
+        y = torch.zeros(len(matrices), max(n_rows), dtype=torch.int64)
+        for i, (matrix, label) in enumerate(zip(matrices, labels, strict=True)):
+            X[i, : len(matrix), : matrix.shape[1]] = torch.from_numpy(matrix)
+            y[i, : len(label)] = torch.from_numpy(np.array(label))
+        return cls(X, y, n_rows)
+
+    def to(self, device: torch.device) -> "Block":
+        return Block(self.X.to(device), self.y.to(device), self.n_rows)
+
+
+class IndexBatches:
+    """Batches of row numbers (M, batch_size): each model's own rows in its own order, new in every epoch.
+
+    An epoch has as many steps as the longest draw needs; rows that would leave the last batch short are filled up
+    from the start of the same order.
+    """
+
+    def __init__(self, n_rows: list[int], batch_size: int, seeds: list[int]):
+        self.n_rows, self.batch_size = n_rows, min(batch_size, max(n_rows))
+        self.n_steps = math.ceil(max(n_rows) / self.batch_size)
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    def __iter__(self) -> Iterator[Tensor]:
+        places = torch.arange(self.n_steps * self.batch_size)
+        orders = [
+            torch.randperm(n, generator=generator)[places % n]
+            for n, generator in zip(self.n_rows, self.generators, strict=True)
+        ]
+        yield from torch.stack(orders).split(self.batch_size, dim=1)
+
+
+class BatchedTraining(pl.LightningModule):
+    """One AdamW step for all models at once; after each epoch every model keeps its best weights so far.
+
+    draws: (M,) which draw of the blocks each model learns from.
+    """
+
+    def __init__(self, network: BatchedMLP, jobs: Sequence[Job], draws: list[int], fit: Block, validation: Block,
+                 warmup_steps: int, n_steps: int):  # fmt: skip
+        super().__init__()
+        self.network, self.jobs = network, jobs
+        self.fit_block, self.validation_block = fit, validation
+        self.draws = torch.tensor(draws)
+        self.warmup_steps, self.n_steps = warmup_steps, n_steps
+        self.best = [parameter.detach().clone() for parameter in network.parameters()]
+        self.best_loss = torch.full((len(jobs),), math.inf)
+        self.best_losses: list[Tensor] = []  # after each epoch
+        self.training_loss = torch.zeros(len(jobs))
+        self.best_training_loss = torch.full((len(jobs),), math.nan)
+
+    def configure_optimizers(self):
+        settings = [job.setting for job in self.jobs]
+        optimizer = BatchedAdamW(
+            self.network,
+            torch.tensor([setting.learning_rate for setting in settings]),
+            torch.tensor([setting.weight_decay for setting in settings]),
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _rate_factor(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.n_steps - self.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def on_fit_start(self) -> None:
+        self.fit_block, self.validation_block = self.fit_block.to(self.device), self.validation_block.to(self.device)
+        for name in ("draws", "best_loss", "training_loss", "best_training_loss"):
+            setattr(self, name, getattr(self, name).to(self.device))
+        self.best = [parameter.to(self.device) for parameter in self.best]
+
+    def on_train_epoch_start(self) -> None:
+        self.training_loss.zero_()
+
+    def training_step(self, rows: Tensor, _: int) -> Tensor:
+        draws = self.draws[:, None]
+        losses = _losses(self.network(self.fit_block.X[draws, rows]), self.fit_block.y[draws, rows]).mean(dim=1)  # (M,)
+        self.training_loss.add_(losses.detach())
+        return losses.sum()  # a model's gradient is that of its own mean loss
+
+    def on_train_epoch_end(self) -> None:
+        losses = self._validation_losses()
+        is_better = losses < self.best_loss  # false for NaN
+        self.best_loss = torch.where(is_better, losses, self.best_loss)
+        mean_training_loss = self.training_loss / self.trainer.num_training_batches
+        self.best_training_loss = torch.where(is_better, mean_training_loss, self.best_training_loss)
+        for kept, parameter in zip(self.best, self.network.parameters(), strict=True):
+            kept[is_better] = parameter.detach()[is_better]
+        self.best_losses.append(self.best_loss.cpu())
+
+    @torch.no_grad()
+    def _validation_losses(self) -> Tensor:
+        block = self.validation_block
+        n_rows = torch.tensor(block.n_rows, device=self.device)[self.draws]  # (M,)
+        total = torch.zeros(len(self.draws), device=self.device)
+        for start in range(0, block.X.shape[1], CHUNK):
+            X, y = block.X[self.draws, start : start + CHUNK], block.y[self.draws, start : start + CHUNK]
+            places = torch.arange(start, start + X.shape[1], device=self.device)
+            total += (_losses(self.network(X), y) * (places < n_rows[:, None])).sum(dim=1)
+        return total / n_rows
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log loss of every row in nats: logits (M, B, n_classes), labels (M, B) -> (M, B)."""
+    return cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+
+
+class NetworkLearner:
+    """All jobs as one batched network; the weights of each model are those of its best epoch on its held-out rows."""
+
+    def __init__(self, config: params.Network, n_classes: int, hardware: Hardware):
+        self.config, self.n_classes, self.hardware = config, n_classes, hardware
+
+    def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        draws: list[Draw] = list(dict.fromkeys(job.draw for job in jobs))
+        self._draw_of_job = [draws.index(job.draw) for job in jobs]
+        self._encoders = [one_hot_encoder(draw.fit).fit(as_matrix(draw.fit)) for draw in draws]
+        fit = [encoder.transform(as_matrix(d.fit)) for encoder, d in zip(self._encoders, draws, strict=True)]
+        held = [encoder.transform(as_matrix(d.validation)) for encoder, d in zip(self._encoders, draws, strict=True)]
+        self._n_inputs = max(matrix.shape[1] for matrix in fit)
+        fit_block = Block.of(fit, [draw.fit_labels for draw in draws], self._n_inputs)
+        validation_block = Block.of(held, [draw.validation_labels for draw in draws], self._n_inputs)
+
+        config = self.config
+        seeds = [job.seed for job in jobs]
+        self._network = BatchedMLP(self._n_inputs, config.units, config.layers, self.n_classes, seeds)
+        batches = IndexBatches([fit_block.n_rows[d] for d in self._draw_of_job], config.batch_size, seeds)
+        n_epochs = max(config.epochs, math.ceil(config.min_steps / len(batches)))
+        n_steps = n_epochs * len(batches)
+        training = BatchedTraining(
+            self._network, jobs, self._draw_of_job, fit_block, validation_block, int(config.warmup * n_steps), n_steps
+        )
+        _trainer(self.hardware, n_epochs).fit(training, train_dataloaders=batches)
+        with torch.no_grad():
+            for parameter, best in zip(self._network.parameters(), training.best, strict=True):
+                parameter.copy_(best)
+        rows_seen = n_steps * batches.batch_size
+        # A multiply and an add a weight, once forward and twice backward.
+        flops = 6.0 * rows_seen * self._network.multiplications_each()
+        return [self._record(training, m, n_epochs, flops) for m in range(len(jobs))]
+
+    def _record(self, training: BatchedTraining, m: int, n_epochs: int, flops: float) -> Record:
+        losses = [float(best[m]) for best in training.best_losses]
+        n_parameters = self._network.n_parameters_each()
+        if not math.isfinite(losses[-1]):
+            reason = "the validation loss was never finite"
+            return Record("diverged", reason, math.nan, math.nan, n_epochs, n_parameters, flops)
+        before = losses[-1 - max(1, n_epochs // 10)] if n_epochs > 1 else math.inf
+        fall = 1 - losses[-1] / before
+        is_falling = fall > STILL_FALLING
+        reason = f"the validation loss still fell by {fall:.1%} in the last tenth of the epochs" if is_falling else ""
+        status = "unconverged" if is_falling else "ok"
+        return Record(
+            status, reason, float(training.best_training_loss[m]), losses[-1], n_epochs, n_parameters, flops
+        )
+
+    @torch.no_grad()
+    def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
+        network = self._network.to("cpu")
+        probabilities = np.empty((len(jobs), len(features), self.n_classes), np.float32)
+        for start in range(0, len(features), CHUNK):
+            matrix = as_matrix(features[start : start + CHUNK])
+            X = torch.zeros(len(jobs), len(matrix), self._n_inputs)
+            for i, job in enumerate(jobs):
+                encoded = self._encoders[self._draw_of_job[job]].transform(matrix)
+                X[i, :, : encoded.shape[1]] = torch.from_numpy(encoded)
+            logits = network(X, list(jobs))
+            probabilities[:, start : start + CHUNK] = torch.softmax(logits, dim=2).numpy()
+        return probabilities
+
+
+def _trainer(hardware: Hardware, n_epochs: int) -> pl.Trainer:
+    """A Trainer that trains and does nothing else: no files, no bar, no advice on data loaders."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    return pl.Trainer(
+        accelerator=hardware.accelerator,
+        devices=1,
+        precision=hardware.precision,
+        max_epochs=n_epochs,
+        deterministic=True,
+        barebones=True,
+    )

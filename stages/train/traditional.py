@@ -1,0 +1,120 @@
+"""Learners from scikit-learn, fitted one job after the other."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from stages.common.artefacts import Features
+from stages.train import params
+from stages.train.encoders import as_matrix, one_hot_encoder, ordinal_encoder
+from stages.train.fits import Job, Record, log_loss
+
+
+class LogisticRegressionLearner:
+    """L2-penalised; the held-out rows serve the choice of the setting alone."""
+
+    def __init__(self, config: params.LogisticRegression, n_classes: int):
+        self.config, self.n_classes = config, n_classes
+        self._fitted: list[tuple[Any, Any]] = []
+
+    def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        return [self._fit(job) for job in jobs]
+
+    def _fit(self, job: Job) -> Record:
+        assert isinstance(job.setting, params.LogisticRegressionSetting)
+        encoder = one_hot_encoder(job.draw.fit)
+        X = encoder.fit_transform(as_matrix(job.draw.fit))
+        model = LogisticRegression(C=job.setting.C, solver=self.config.solver, max_iter=self.config.max_iter)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # seen below, as a status
+            model.fit(X, job.draw.fit_labels)
+        self._fitted.append((encoder, model))
+        n_iter = int(model.n_iter_[0])
+        is_converged = n_iter < self.config.max_iter
+        return Record(
+            "ok" if is_converged else "unconverged",
+            "" if is_converged else f"the solver stopped at max_iter={n_iter}",
+            training_loss=log_loss(job.draw.fit_labels, _aligned(model, X, self.n_classes)),
+            validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
+            epochs=n_iter,
+            n_parameters=model.coef_.size + model.intercept_.size,
+            train_flops=self._flops(n_iter, X.shape[0], model.coef_.size),
+        )
+
+    def _flops(self, n_iter: int, n_rows: int, n_weights: int) -> float:
+        """A product with the inputs and one with the residuals in every iteration; Newton adds the Hessian."""
+        per_row = 4.0 * n_weights + (n_weights**2 if self.config.solver == "newton-cholesky" else 0)
+        return n_iter * n_rows * per_row
+
+    def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
+        encoder, model = self._fitted[job]
+        return _aligned(model, encoder.transform(as_matrix(features)), self.n_classes)
+
+    def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
+        return np.stack([self._predict(job, features) for job in jobs])
+
+
+class GradientBoostingLearner:
+    """Histogram gradient boosting with native categories, stopped early on the held-out rows."""
+
+    def __init__(self, config: params.GradientBoosting, n_classes: int):
+        self.config, self.n_classes = config, n_classes
+        self._fitted: list[tuple[Any, Any]] = []
+
+    def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        return [self._fit(job) for job in jobs]
+
+    def _fit(self, job: Job) -> Record:
+        setting = job.setting
+        assert isinstance(setting, params.GradientBoostingSetting)
+        encoder = ordinal_encoder(job.draw.fit)
+        X = encoder.fit_transform(as_matrix(job.draw.fit))
+        is_categorical = np.arange(X.shape[1]) >= job.draw.fit.numeric.shape[1]
+        model = HistGradientBoostingClassifier(
+            learning_rate=setting.learning_rate,
+            max_leaf_nodes=setting.max_leaf_nodes,
+            l2_regularization=setting.l2_regularization,
+            max_iter=self.config.max_iter,
+            categorical_features=is_categorical,
+            early_stopping=True,
+            n_iter_no_change=self.config.patience,
+            random_state=job.seed % 2**32,
+        )
+        # The booster refuses validation rows of a class that it was not fitted on.
+        is_known = np.isin(job.draw.validation_labels, job.draw.fit_labels)
+        X_validation = encoder.transform(as_matrix(job.draw.validation[is_known]))
+        model.fit(X, job.draw.fit_labels, X_val=X_validation, y_val=job.draw.validation_labels[is_known])
+        self._fitted.append((encoder, model))
+        n_trees = model.n_iter_ * (self.n_classes if self.n_classes > 2 else 1)
+        is_converged = model.n_iter_ < self.config.max_iter
+        return Record(
+            "ok" if is_converged else "unconverged",
+            "" if is_converged else f"the validation loss still fell at max_iter={model.n_iter_}",
+            training_loss=log_loss(job.draw.fit_labels, _aligned(model, X, self.n_classes)),
+            validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
+            epochs=model.n_iter_,
+            # At most: a value for each leaf, a feature and a threshold for each split.
+            n_parameters=n_trees * (setting.max_leaf_nodes + 2 * (setting.max_leaf_nodes - 1)),
+            # Estimate: two additions a row, feature and level of a balanced tree fill the histograms.
+            train_flops=2.0 * n_trees * X.size * float(np.log2(setting.max_leaf_nodes)),
+        )
+
+    def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
+        encoder, model = self._fitted[job]
+        return _aligned(model, encoder.transform(as_matrix(features)), self.n_classes)
+
+    def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
+        return np.stack([self._predict(job, features) for job in jobs])
+
+
+def _aligned(model: Any, X: NDArray[np.float32], n_classes: int) -> NDArray[np.float32]:
+    """Probabilities over all classes, 0 for those that no fitted row had: (n_rows, n_classes)."""
+    probabilities = np.zeros((len(X), n_classes), np.float32)
+    probabilities[:, model.classes_] = model.predict_proba(X)
+    return probabilities
