@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from stages.common.errors import InputError
 
 PREPARED = Path("data/prepared")
+FEATURES = PREPARED / "features"  # all that is known of the rows but their labels
 SUBSETS = Path("data/subsets")
 PREDICTIONS = Path("data/predictions")
 RESULTS = Path("results")
@@ -103,17 +104,15 @@ def load_array(path: Path) -> NDArray[Any]:
     return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
 
 
-def save_features(name: str, features: Features) -> None:
-    """`name` is `pool` or `test`."""
-    folder = PREPARED / f"{name}_features"
-    save_array(folder / "numeric.npy", features.numeric)
-    save_array(folder / "categorical.npy", features.categorical)
+def save_features(side: str, features: Features) -> None:
+    """`side` is `pool` or `test`."""
+    save_array(FEATURES / f"{side}_numeric.npy", features.numeric)
+    save_array(FEATURES / f"{side}_categorical.npy", features.categorical)
 
 
-def load_features(name: str) -> Features:
-    """`name` is `pool` or `test`; both blocks are memory-mapped."""
-    folder = PREPARED / f"{name}_features"
-    return Features(load_array(folder / "numeric.npy"), load_array(folder / "categorical.npy"))
+def load_features(side: str) -> Features:
+    """`side` is `pool` or `test`; both blocks are memory-mapped."""
+    return Features(load_array(FEATURES / f"{side}_numeric.npy"), load_array(FEATURES / f"{side}_categorical.npy"))
 
 
 def save_predictions(folder: Path, probabilities: NDArray[np.float32]) -> None:

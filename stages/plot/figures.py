@@ -90,11 +90,24 @@ def _draw(axes: Axes, curves: list[Curve], plot: Plot) -> None:
 
 
 def _draw_levels(axes: Axes, levels: dict[str, float]) -> None:
-    """Dashed lines; levels of one value share a line and its label."""
+    """Dashed lines; levels of one value share a line and its label.
+
+    A level so far away that it would squeeze the curves into less than a third of the height is named at the edge.
+    """
+    low, high = axes.get_ylim()
+    scale = np.log if axes.get_yscale() == "log" else float
+    height = scale(high) - scale(low)
     for value in dict.fromkeys(levels.values()):
         names = " and ".join(name for name, level in levels.items() if level == value)
+        above, below = scale(value) - scale(high), scale(low) - scale(value)
+        if max(above, below) > 2 * height:
+            side = "above" if above > 0 else "below"
+            axes.annotate(f"{names}: {value:.3g}, {side} the axis", (0, 1 if above > 0 else 0), xycoords="axes fraction",
+                          xytext=(3, -9 if above > 0 else 3), textcoords="offset points", fontsize=8,
+                          color="#777777")  # fmt: skip
+            continue
         axes.axhline(value, color="#999999", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.annotate(names, (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
+        axes.annotate(f"{names} {value:.3g}", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
                       textcoords="offset points", fontsize=8, color="#777777")  # fmt: skip
 
 
@@ -139,7 +152,8 @@ def _label_ends(axes: Axes, curves: list[Curve], plot: Plot) -> None:
         style = looks[curve.learner]
         axes.annotate(style.label, (curve.x[-1], curve.mean[-1]), xytext=(1.03, place / height),
                       textcoords="axes fraction", color=style.color, fontsize=9.5, fontweight="bold", va="center",
-                      arrowprops={"arrowstyle": "-", "color": style.color, "alpha": 0.5, "linewidth": 0.8})  # fmt: skip
+                      arrowprops={"arrowstyle": "-", "color": style.color, "alpha": 0.5, "linewidth": 0.8,
+                                  "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3})  # fmt: skip
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

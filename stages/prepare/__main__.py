@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages.common import artefacts, params
-from stages.common.artefacts import PREPARED, Features, Json
+from stages.common.artefacts import FEATURES, PREPARED, Features, Json
 from stages.common.errors import InputError, run
 from stages.prepare.params import Source
 from stages.prepare.tables import Table, duplicates, encode, split
@@ -33,10 +33,10 @@ def main() -> None:
     pool_rows = pool_rows[~is_duplicate]
     groups = table.days if table.days is not None else np.arange(len(table.labels))
 
-    for name, rows in {"pool": pool_rows, "test": test_rows}.items():
-        artefacts.save_features(name, features[rows])
-        artefacts.save_array(PREPARED / f"{name}_labels.npy", table.labels[rows])
-        artefacts.save_array(PREPARED / f"{name}_groups.npy", groups[rows].astype(np.int64))
+    for side, rows in {"pool": pool_rows, "test": test_rows}.items():
+        artefacts.save_features(side, features[rows])
+        artefacts.save_array(FEATURES / f"{side}_groups.npy", groups[rows].astype(np.int64))
+        artefacts.save_array(PREPARED / f"{side}_labels.npy", table.labels[rows])
     card = data_card(table, source, features, pool_rows, test_rows, int(is_duplicate.sum()))
     artefacts.save_json(PREPARED / "dataset.json", card)
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")

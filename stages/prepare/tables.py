@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
+from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
 
 
@@ -55,9 +55,8 @@ def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.in
     if n_test >= len(rows):
         raise InputError(f"dataset.n_test={n_test} leaves no pool of the {len(rows)} rows; lower dataset.n_test")
     if how == "random":
-        state = int(random.integers(2**32))
-        pool, test = train_test_split(rows, test_size=n_test, stratify=table.labels, random_state=state)
-        return np.sort(pool), np.sort(test)
+        order = stratified_order(table.labels, random)
+        return np.sort(order[n_test:]), np.sort(order[:n_test])
     if table.days is None:
         raise InputError(f"dataset.split={how!r}: the rows of {table.title} have no days; use dataset.split=random")
     days, rows_of_day = np.unique(table.days, return_counts=True)

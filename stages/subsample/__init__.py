@@ -1,1 +1,1 @@
-"""The labelled rows of each replicate at one size."""
+"""The labelled rows of each replicate at each size."""

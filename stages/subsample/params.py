@@ -15,6 +15,12 @@ class Replicates(Section):
     n_replicates: int = Field(ge=3)
 
 
+class Sizes(Section):
+    """What `subsample` reads of `grid`."""
+
+    sizes: list[int] = Field(min_length=1)
+
+
 class Scale(Replicates):
     """The whole `scale` section."""
 

@@ -33,7 +33,7 @@ def main() -> None:
     pool = Pool(
         artefacts.load_features("pool"),
         artefacts.load_array(artefacts.PREPARED / "pool_labels.npy"),
-        artefacts.load_array(artefacts.PREPARED / "pool_groups.npy") if card["split"]["is_grouped"] else None,
+        artefacts.load_array(artefacts.FEATURES / "pool_groups.npy") if card["split"]["is_grouped"] else None,
     )
     test = artefacts.load_features("test")
     replicates = [

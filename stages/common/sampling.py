@@ -1,13 +1,13 @@
-"""The order in which the rows of the pool are labelled."""
+"""Random orders of labelled rows."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def stratified_order(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """All row ids in a random order of which every prefix keeps the pool's class shares.
+    """All row ids in a random order of which every prefix keeps the class shares.
 
-    labels: (n_pool,). Returns (n_pool,). Row k of the m rows of a class, in random order, sorts at (k + 1/2) / m: a
+    labels: (n_rows,). Returns (n_rows,). Row k of the m rows of a class, in random order, sorts at (k + 1/2) / m: a
     prefix of n rows then holds n times the share of the class, to within one row for each other class. The order
     does not know which sizes will be cut from it.
     """
