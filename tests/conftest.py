@@ -1,0 +1,43 @@
+"""Shared pieces: a workspace of its own for tests that run stages, and small tables of rows."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stages.common.artefacts import Features
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with conf/ and params.yaml, and the current directory in it."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def set_params(workspace: Path) -> Callable[..., None]:
+    """Writes a params.yaml with these sections and nothing else."""
+
+    def write(**sections: object) -> None:
+        (workspace / "params.yaml").write_text(yaml.safe_dump(sections))
+
+    return write
+
+
+@pytest.fixture
+def blobs() -> tuple[Features, np.ndarray]:
+    """600 rows of two overlapping classes: two numbers, one of them sometimes missing, and a category of 4 values."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=600)
+    numeric = rng.normal(size=(600, 2)).astype(np.float32) + labels[:, None]
+    numeric[rng.random(600) < 0.1, 1] = np.nan
+    categorical = rng.integers(4, size=(600, 1)).astype(np.int32)
+    return Features(numeric, categorical), labels.astype(np.int64)
