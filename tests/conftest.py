@@ -1,5 +1,6 @@
 """Shared pieces: a workspace of its own for tests that run stages, and small tables of rows."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from stages.common.artefacts import Features
 
 ROOT = Path(__file__).parents[1]
+os.environ["OMP_NUM_THREADS"] = "1"  # tests share the machine; libraries read it when they are loaded
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from stages.common.errors import InputError, nearest
 
 PARAMS = Path("params.yaml")
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 
 
 class Section(BaseModel):
@@ -33,7 +34,7 @@ def raw(section: str) -> Any:
     """What params.yaml holds under the dotted path `section`; raises InputError where it holds nothing."""
     if not PARAMS.is_file():
         raise InputError(f"{PARAMS} is missing; write it with `python -m stages.compose`")
-    content: Any = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    content: Any = yaml.load(PARAMS.read_text(encoding="utf-8"), Loader=LOADER)
     for key in section.split("."):
         if not isinstance(content, dict) or key not in content:
             valid = list(content) if isinstance(content, dict) else []

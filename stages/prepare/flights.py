@@ -118,7 +118,7 @@ def _with_planes(flights: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def _day_of_year(flights: pd.DataFrame) -> pd.Series:
-    return pd.to_datetime(flights[["year", "month", "day"]]).dt.dayofyear
+    return pd.to_datetime(flights[["year", "month", "day"]]).dt.day_of_year
 
 
 def _columns(flights: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def _columns(flights: pd.DataFrame) -> pd.DataFrame:
     derived = flights.assign(
         scheduled_departure=flights["hour"] * 60 + flights["minute"],
         scheduled_arrival=flights["sched_arr_time"] // 100 * 60 + flights["sched_arr_time"] % 100,
-        day_of_year=date.dt.dayofyear,
+        day_of_year=date.dt.day_of_year,
         plane_age=flights["year"] - flights["built"],
         destination=flights["dest"],
         month=date.dt.month_name(),

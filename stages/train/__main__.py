@@ -41,9 +41,9 @@ def main() -> None:
         for draw, rows in enumerate(artefacts.load_array(artefacts.subset_path(n_train)))
     ]
 
-    with threadpool_limits(budget.threads):
-        learner, hardware = make_learner(config, len(card["classes"]), budget.threads)
-        print(f"train {name}-{n_train}: {', '.join(f'{k} {v}' for k, v in hardware.items())}", flush=True)
+    learner, hardware = make_learner(config, len(card["classes"]), budget.threads)
+    print(f"train {name}-{n_train}: {', '.join(f'{k} {v}' for k, v in hardware.items())}", flush=True)
+    with threadpool_limits(budget.threads):  # after make_learner: it limits only libraries that are already loaded
         started = time.perf_counter()
         try:
             signal.signal(signal.SIGALRM, _raise_timeout)

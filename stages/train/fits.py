@@ -50,7 +50,7 @@ class Record:
 
 class Learner(Protocol):
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
-        """Fit every job; one record each, in their order."""
+        """Fit every job and forget all earlier ones; one record each, in their order."""
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         """Class probabilities (n_jobs, n_rows, n_classes) of the fitted jobs with these indices."""

@@ -24,6 +24,7 @@ class LogisticRegressionLearner:
         self._fitted: list[tuple[Any, Any]] = []
 
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        self._fitted.clear()
         return [self._fit(job) for job in jobs]
 
     def _fit(self, job: Job) -> Record:
@@ -68,6 +69,7 @@ class GradientBoostingLearner:
         self._fitted: list[tuple[Any, Any]] = []
 
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        self._fitted.clear()
         return [self._fit(job) for job in jobs]
 
     def _fit(self, job: Job) -> Record:

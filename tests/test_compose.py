@@ -1,0 +1,179 @@
+"""conf/ and params.yaml: one truth, recorded overrides, and bad input refused in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import compose
+from stages.common.errors import InputError
+from tests.conftest import ROOT
+
+
+def read() -> dict:
+    return yaml.safe_load(Path("params.yaml").read_text())
+
+
+def run_compose(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["compose", *arguments])
+    compose.main()
+
+
+def test_params_yaml_is_what_conf_and_its_recorded_overrides_give(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    compose.check()
+
+
+def test_params_yaml_has_the_bytes_that_dvc_would_compose(workspace):
+    from dvc.utils.hydra import compose_and_dump
+
+    compose_and_dump(workspace / "dvc.yaml", str(workspace / "conf"), None, "config", str(workspace), ["dataset=digits"])
+    ours = compose.composed(["dataset=digits"]).replace("overrides:\n  - dataset=digits\n", "overrides: []\n")
+    assert ours == (workspace / "dvc.yaml").read_text()
+
+
+def test_overrides_are_recorded_kept_replaced_and_dropped(workspace, monkeypatch):
+    run_compose(monkeypatch, "--reset", "dataset=digits", "train.seed=1")
+    assert read()["compose"]["overrides"] == ["dataset=digits", "train.seed=1"]
+    run_compose(monkeypatch)
+    assert read()["dataset"]["name"] == "digits"
+    run_compose(monkeypatch, "train.seed=2", "scale=smoke")
+    assert read()["compose"]["overrides"] == ["dataset=digits", "train.seed=2", "scale=smoke"]
+    assert read()["train"]["seed"] == 2
+    compose.check()
+    run_compose(monkeypatch, "--reset")
+    assert read()["compose"]["overrides"] == []
+    assert read()["dataset"]["name"] == "flights"
+
+
+def test_scale_picks_the_sizes_of_the_data_set(workspace):
+    for dataset, scale in [("flights", "smoke"), ("flights", "quick"), ("flights", "full"), ("digits", "quick")]:
+        params = yaml.safe_load(compose.composed([f"dataset={dataset}", f"scale={scale}"]))
+        sizes = params["dataset"]["sizes"][scale]
+        assert params["scale"]["sizes"] == params["grid"]["sizes"] == sizes
+        assert all(b == 2 * a for a, b in zip(sizes, sizes[1:], strict=False))
+    smoke = yaml.safe_load(compose.composed(["scale=smoke"]))["grid"]
+    assert (len(smoke["learners"]), len(smoke["sizes"])) == (3, 2)
+    quick = yaml.safe_load(compose.composed([]))["grid"]
+    assert (quick["sizes"][0], quick["sizes"][-1]) == (1024, 65536)
+    assert yaml.safe_load(compose.composed(["scale=full"]))["grid"]["sizes"][-1] == 262144
+
+
+def test_the_networks_differ_in_units_and_layers_alone():
+    learners = yaml.safe_load((ROOT / "params.yaml").read_text())["learners"]
+    recipes = [{k: v for k, v in learners[name].items() if k not in ("units", "layers")}
+               for name in ("small_nn", "medium_nn", "large_nn")]  # fmt: skip
+    assert recipes[0] == recipes[1] == recipes[2]
+
+
+def test_an_edit_in_conf_is_noticed_and_the_command_named(workspace):
+    compose.check()
+    file = workspace / "conf/learners/small_nn.yaml"
+    file.write_text(file.read_text().replace("units: 8", "units: 9"))
+    with pytest.raises(InputError, match=r"learners.small_nn.units.*run `python -m stages.compose`"):
+        compose.check()
+
+
+def test_a_comment_in_conf_changes_nothing(workspace):
+    with (workspace / "conf/config.yaml").open("a") as file:
+        file.write("# a thought\n")
+    compose.check()
+
+
+def test_an_edit_of_params_yaml_is_noticed(workspace):
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
+    with pytest.raises(InputError, match=r"train.threads"):
+        compose.check()
+
+
+def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(workspace, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "some-name")
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
+    compose.check()
+    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 0"))
+    with pytest.raises(InputError, match="train.threads=0"):
+        compose.check()
+
+
+BAD = [
+    ("dataset=flihgts", r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: digits, flights\)"),
+    ("scale=huge", r"unknown scale=huge.*\(allowed: full, quick, smoke\)"),
+    ("learners=[logistic_regresion]", r"unknown learners=logistic_regresion; did you mean 'logistic_regression'\?"),
+    ("train.thread=1", r"unknown key train.thread; did you mean 'train.threads'\?"),
+    ("+train.thread=1", r"unknown key train.thread; did you mean 'threads'\? \(allowed here: seed, threads,"),
+    ("+trian.seed=1", r"unknown key trian; did you mean 'train'\?"),
+    ("learners.small_nn.unit=3", r"unknown key learners.small_nn.unit; did you mean 'learners.small_nn.units'\?"),
+    ("+learners.small_nn.width=3", r"unknown key learners.small_nn.width.*allowed here: batch_size, epochs"),
+    ("learners.small_nn.units=wide", r"learners.small_nn.units='wide': input should be a valid integer"),
+    ("learners.small_nn.units=0", r"learners.small_nn.units=0: input should be greater than or equal to 1"),
+    ("learners.small_nn.units=8.5", r"learners.small_nn.units=8.5: input should be a valid integer"),
+    ("learners.small_nn.kind=forest", r"learners.small_nn.kind='forest' is not known; allowed:.*'network'"),
+    ("dataset.split=week", r"dataset.split='week': input should be 'random' or 'day'"),
+    ("dataset.metric=auc", r"dataset.metric='auc': input should be 'roc_auc'"),
+    ("scale.n_replicates=2", r"scale.n_replicates=2: input should be greater than or equal to 3"),
+    ("scale.n_settings=9", r"scale.n_settings=9 exceeds the 3 of learners.logistic_regression.settings"),
+    ("scale.sizes=[1024,512]", r"scale.sizes=\[1024, 512\]: sizes must ascend without repeats from 32 or more"),
+    ("scale.sizes=[]", r"scale.sizes=\[\]: .*at least 1 item"),
+    ("scale.sizes=[1024,524288]", r"scale.sizes: 524288 exceeds the pool, at most 277346 rows.*lower scale.sizes"),
+    ("evaluate.confidence=95", r"evaluate.confidence=95: input should be less than 1"),
+    ("plot.style.small_nn.color=blue", r"plot.style.small_nn.color='blue': .*pattern"),
+    ("train.seed=-1", r"train.seed=-1: input should be greater than or equal to 0"),
+    ("train.seed=true", r"train.seed=True: input should be a valid integer"),
+    ("~train.seed", r"train.seed is missing"),
+    ("train.seed=[1", r"train.seed=\[1"),
+    ("nonsense", r"nonsense"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), BAD, ids=[override for override, _ in BAD])
+def test_bad_input_is_one_line_and_leaves_params_yaml_alone(workspace, monkeypatch, override, message):
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(InputError, match=message) as caught:
+        run_compose(monkeypatch, override)
+    assert "\n" not in str(caught.value).strip()
+    assert Path("params.yaml").read_bytes() == before
+    assert not list(workspace.glob(".params*"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("learners/small_nn.yaml", "small: {units: 3}\n", "small_nn.yaml: the one key besides defaults must be small_nn"),
+        ("learners/Big-NN.yaml", "other: {}\n", "Big-NN.yaml: the one key besides defaults must be Big-NN"),
+        ("config.yaml", "a: [1,\n", "conf/"),
+        ("learners/small_nn.yaml", "- 1\n- 2\n", "conf/"),
+    ],
+)
+def test_a_broken_file_in_conf_is_named_in_one_line(workspace, monkeypatch, file, content, message):
+    (workspace / "conf" / file).write_text(content)
+    with pytest.raises(InputError, match=message):
+        run_compose(monkeypatch)
+
+
+def test_a_learner_name_that_cannot_name_a_stage_is_refused(workspace, monkeypatch):
+    text = (workspace / "conf/learners/logistic_regression.yaml").read_text()
+    (workspace / "conf/learners/a-1.yaml").write_text(text.replace("logistic_regression:\n", "a-1:\n", 1))
+    with pytest.raises(InputError, match="the learner name 'a-1' may hold only a-z, 0-9 and _"):
+        run_compose(monkeypatch, "learners=[a-1]")
+
+
+def test_a_params_yaml_that_is_not_ours_is_refused_with_the_remedy(workspace, monkeypatch):
+    for content in ("", "dataset: {name: flights}\n", "a: [1,\n", "- 1\n", "compose: {overrides: 3}\n"):
+        Path("params.yaml").write_text(content)
+        with pytest.raises(InputError, match="compose"):
+            run_compose(monkeypatch)
+        run_compose(monkeypatch, "--reset")
+        compose.check()
+
+
+def test_the_command_prints_one_line_and_exits_with_1(workspace):
+    command = [sys.executable, "-m", "stages.compose", "dataset=flihgts"]
+    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: unknown dataset=flihgts")
+    assert done.stdout == ""

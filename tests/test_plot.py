@@ -1,0 +1,124 @@
+"""Figures and the report: the same bytes from the same results, nothing hidden, everything escaped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.common import artefacts
+from stages.common.artefacts import PREPARED, RESULTS
+from stages.plot.__main__ import main
+from stages.plot.figures import Curve, error_against_data, performance, spread, styles
+from stages.plot.params import Plot, Style
+
+PLOT = Plot(style={"a": Style(label="Learner A", color="#112233")}, cycle=["#445566", "#778899"], width=7.2, height=4.6)
+NASTY = '<script>alert("x")</script> & = $5'
+
+
+@pytest.mark.parametrize("places", [[5.0], [5, 5, 5], [0, 100, 50], [99, 98, 97, 100], [0, 1, 0.5]])
+def test_labels_stand_apart_in_order_and_inside(places):
+    moved = spread(places, gap=10, low=0, high=100)
+    order = np.argsort(places, kind="stable")
+    gaps = np.diff(np.array(moved)[order])
+    assert (gaps >= 10 - 1e-9).all()
+    assert min(moved) >= 0
+    assert max(moved) <= 100
+
+
+def test_labels_that_stand_apart_are_not_moved():
+    assert spread([10, 50, 90], gap=10, low=0, high=100) == [10, 50, 90]
+
+
+def test_learners_without_a_style_get_their_name_and_distinct_colours():
+    looks = styles(PLOT, ["a", "wide_nn", "other"])
+    assert looks["a"].label == "Learner A"
+    assert looks["wide_nn"].label == "Wide nn"
+    assert looks["wide_nn"].color != looks["other"].color
+
+
+CURVES = [
+    Curve("a", [64, 128, 256], [0.6, 0.7, 0.75], [0.55, 0.68, 0.74], [0.65, 0.72, 0.76]),
+    Curve("b", [64, 128, 256], [0.65, 0.66, 0.66], [0.6, 0.65, 0.65], [0.7, 0.67, 0.67]),
+]
+
+
+def test_the_same_curves_give_the_same_bytes():
+    first, second = (performance(CURVES, "accuracy", {"chance": 0.5, "constant": 0.5}, PLOT) for _ in range(2))
+    assert first == second
+    assert "<svg" in first
+
+
+def test_a_changed_colour_changes_the_figure():
+    other = PLOT.model_copy(update={"style": {"a": Style(label="Learner A", color="#ff0000")}})
+    assert performance(CURVES, "accuracy", {}, PLOT) != performance(CURVES, "accuracy", {}, other)
+
+
+def texts(svg: str) -> list[str]:
+    """The texts that matplotlib notes as comments beside their outlines."""
+    return [line.strip().removeprefix("<!-- ").removesuffix(" -->") for line in svg.splitlines() if "<!-- " in line]
+
+
+def test_chance_and_the_constant_predictor_are_drawn_in_every_figure():
+    near = performance(CURVES, "accuracy", {"chance": 0.5, "constant": 0.55}, PLOT)
+    assert {"chance 0.5", "constant 0.55", "Learner A", "B"} <= set(texts(near))
+    errors = [Curve("a", [64, 128], [0.05, 0.04], [0.049, 0.039], [0.051, 0.041])]
+    far = error_against_data(errors, {"chance": 0.9, "constant": 0.9}, PLOT)
+    assert "chance and constant: 0.9, above the axis" in texts(far)
+
+
+@pytest.fixture
+def results(set_params):
+    set_params(plot=PLOT.model_dump())
+    rows = [
+        {"learner": curve.learner, "n_train": n, "metric": metric, "mean": mean, "low": low, "high": high,
+         "n_replicates": 3, "n_parameters": 7, "train_flops": 1e6 * n, "fit_seconds": 1.0}
+        for metric in ("accuracy", "error")
+        for curve in CURVES
+        for n, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
+    ]  # fmt: skip
+    artefacts.save_csv(RESULTS / "curves.csv", rows, list(rows[0]))
+    artefacts.save_json(RESULTS / "metrics.json", {
+        "metric": "accuracy", "chance": {"accuracy": 0.5, "error": 0.5}, "constant": {"accuracy": 0.5, "error": 0.5}})
+    cell = {"status": "ok", "reason": "", "accelerator": "cpu", "precision": "32-true", "threads": 2,
+            "processor": "x", "cores": 2, "versions": {"numpy": "2"}, "settings": [{"C": 0.1}, {"C": 1.0}, {"C": 0.1}],
+            "epochs": [3, 4, 3], "n_parameters": [7, 7, 7]}
+    cells = [cell | {"learner": curve.learner, "n_train": n} for curve in CURVES for n in curve.x]
+    cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}"}
+    artefacts.save_json(RESULTS / "cells.json", cells)
+    artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
+    artefacts.save_json(PREPARED / "dataset.json", {
+        "title": NASTY, "source": NASTY, "licence": "CC0", "sha256": {"raw": "abc"}, "target": "y",
+        "classes": ["no", NASTY], "pool_class_rows": [5, 6], "split": {"how": "random", "meaning": "rows at random"},
+        "rows": {"known": 20, "pool": 11, "test": 9}, "dropped": [{"reason": "none", "rows": 0}],
+        "columns": [{"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}]})
+    # fmt: skip
+
+
+def test_the_report_stands_alone_and_escapes_what_it_is_given(results):
+    main()
+    page = Path("results/report.html").read_text()
+    assert "<script>" not in page
+    assert page.count("&lt;script&gt;") >= 5
+    assert page.count('src="data:image/svg+xml;base64,') == 3
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+    assert {path.name for path in Path("results/figures").iterdir()} == {"performance.svg", "error.svg", "compute.svg"}
+
+
+def test_a_cell_that_did_not_go_well_is_marked_at_the_head_of_the_report(results):
+    main()
+    page = Path("results/report.html").read_text()
+    head = page[: page.index("<figure>")]
+    assert "a with 128 labels: diverged; because of" in head
+    assert "C 0.1; C 1" in page
+
+
+def test_a_cell_without_values_is_named_in_the_table_and_left_out_of_the_curve(results):
+    path = RESULTS / "curves.csv"
+    rows = artefacts.load_csv(path)
+    for row in rows:
+        if row["learner"] == "b" and row["n_train"] == "128":
+            row |= {"mean": "", "low": "", "high": ""}
+    artefacts.save_csv(path, rows, list(rows[0]))
+    main()
+    assert Path("results/report.html").read_text().count("no usable fit") == 1
