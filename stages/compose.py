@@ -107,7 +107,9 @@ def recorded_overrides() -> list[str]:
         content = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
         return validated(Compose, content["compose"], "compose").overrides
     except (yaml.YAMLError, KeyError, TypeError):
-        raise InputError(f"{PARAMS} does not record how it was composed; write it anew with `{COMMAND} --reset`") from None
+        raise InputError(
+            f"{PARAMS} does not record how it was composed; write it anew with `{COMMAND} --reset`"
+        ) from None
 
 
 def merged(recorded: list[str], new: list[str]) -> list[str]:
@@ -144,7 +146,9 @@ def validate(content: Any) -> None:
     for name, learner in study.learners.items():
         n_listed = len(learner.root.settings)
         if study.scale.n_settings > n_listed:
-            raise InputError(f"scale.n_settings={study.scale.n_settings} exceeds the {n_listed} of learners.{name}.settings")
+            raise InputError(
+                f"scale.n_settings={study.scale.n_settings} exceeds the {n_listed} of learners.{name}.settings"
+            )
     n_pool = study.dataset.n_rows - study.dataset.n_test
     if max(study.scale.sizes) > n_pool:
         raise InputError(

@@ -60,7 +60,9 @@ def test_training_steps_are_those_of_torch_adamw_with_each_models_own_rates():
     for single, rate, decay in zip(singles, rates, decays, strict=True):
         weights = [p for p in single.parameters() if p.ndim == 2]
         biases = [p for p in single.parameters() if p.ndim == 1]
-        oracle = torch.optim.AdamW([{"params": weights, "weight_decay": decay}, {"params": biases, "weight_decay": 0}], rate)
+        oracle = torch.optim.AdamW(
+            [{"params": weights, "weight_decay": decay}, {"params": biases, "weight_decay": 0}], rate
+        )
         oracles.append(oracle)
         oracle_schedules.append(torch.optim.lr_scheduler.LambdaLR(oracle, lambda step: 1 / (1 + step)))
     generator = torch.Generator().manual_seed(0)
@@ -68,7 +70,9 @@ def test_training_steps_are_those_of_torch_adamw_with_each_models_own_rates():
         x = torch.randn(2, 16, 4, generator=generator)
         y = torch.randint(3, (2, 16), generator=generator)
         batched.zero_grad()
-        losses = nn.functional.cross_entropy(network(x).flatten(0, 1), y.flatten(), reduction="none").view(2, 16).mean(1)
+        losses = (
+            nn.functional.cross_entropy(network(x).flatten(0, 1), y.flatten(), reduction="none").view(2, 16).mean(1)
+        )
         losses.sum().backward()
         batched.step()
         schedule.step()

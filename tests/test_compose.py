@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ def test_params_yaml_is_what_conf_and_its_recorded_overrides_give(monkeypatch):
 def test_params_yaml_has_the_bytes_that_dvc_would_compose(workspace):
     from dvc.utils.hydra import compose_and_dump
 
-    compose_and_dump(workspace / "dvc.yaml", str(workspace / "conf"), None, "config", str(workspace), ["dataset=digits"])
+    compose_and_dump(
+        workspace / "dvc.yaml", str(workspace / "conf"), None, "config", str(workspace), ["dataset=digits"]
+    )
     ours = compose.composed(["dataset=digits"]).replace("overrides:\n  - dataset=digits\n", "overrides: []\n")
     assert ours == (workspace / "dvc.yaml").read_text()
 
@@ -53,7 +56,7 @@ def test_scale_picks_the_sizes_of_the_data_set(workspace):
         params = yaml.safe_load(compose.composed([f"dataset={dataset}", f"scale={scale}"]))
         sizes = params["dataset"]["sizes"][scale]
         assert params["scale"]["sizes"] == params["grid"]["sizes"] == sizes
-        assert all(b == 2 * a for a, b in zip(sizes, sizes[1:], strict=False))
+        assert all(b == 2 * a for a, b in pairwise(sizes))
     smoke = yaml.safe_load(compose.composed(["scale=smoke"]))["grid"]
     assert (len(smoke["learners"]), len(smoke["sizes"])) == (3, 2)
     quick = yaml.safe_load(compose.composed([]))["grid"]
@@ -95,7 +98,7 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
     compose.check()
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 0"))
-    with pytest.raises(InputError, match="train.threads=0"):
+    with pytest.raises(InputError, match=r"train\.threads=0"):
         compose.check()
 
 
@@ -142,7 +145,11 @@ def test_bad_input_is_one_line_and_leaves_params_yaml_alone(workspace, monkeypat
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("learners/small_nn.yaml", "small: {units: 3}\n", "small_nn.yaml: the one key besides defaults must be small_nn"),
+        (
+            "learners/small_nn.yaml",
+            "small: {units: 3}\n",
+            "small_nn.yaml: the one key besides defaults must be small_nn",
+        ),
         ("learners/Big-NN.yaml", "other: {}\n", "Big-NN.yaml: the one key besides defaults must be Big-NN"),
         ("config.yaml", "a: [1,\n", "conf/"),
         ("learners/small_nn.yaml", "- 1\n- 2\n", "conf/"),

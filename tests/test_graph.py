@@ -110,12 +110,14 @@ def run(work: Path, module: str, *arguments: str) -> subprocess.CompletedProcess
     return done
 
 
+@pytest.mark.pipeline
 def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study: Path, tmp_path: Path):
     full = yaml.safe_load((stripped_study / "params.yaml").read_text())
     grid = full["grid"]
     for stage in ROOMS:
         cells = [(learner, str(n)) for learner in grid["learners"] for n in grid["sizes"]] if stage == "train" else [()]
         for cell in cells:
+
             def fill(text: str, cell: tuple[str, ...] = cell) -> str:
                 return text.replace("${item.learner}", cell[0]).replace("${item.n}", cell[1]) if cell else text
 
@@ -145,7 +147,8 @@ def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study:
 def test_cells_without_a_network_never_import_torch():
     code = (
         "import sys; from stages.train.__main__ import make_learner; from stages.train.params import *\n"
-        "make_learner(LogisticRegression(kind='logistic_regression', solver='lbfgs', max_iter=1, settings=[{'C': 1}]), 2, 1)\n"
+        "make_learner(LogisticRegression(kind='logistic_regression', solver='lbfgs', max_iter=1,"
+        " settings=[{'C': 1}]), 2, 1)\n"
         "make_learner(GradientBoosting(kind='gradient_boosting', max_iter=1, patience=1,"
         " settings=[{'learning_rate': .1, 'max_leaf_nodes': 2, 'l2_regularization': 0}]), 2, 1)\n"
         "sys.exit(bool({'torch', 'pytorch_lightning'} & set(sys.modules)))"

@@ -1,19 +1,30 @@
 """Every learner behind the one interface, and the label budget that they share."""
 
+import sys
+import time
+
 import numpy as np
 import pytest
 
+from stages.common import artefacts
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
+from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
 from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
 from stages.train.encoders import as_matrix, one_hot_encoder, ordinal_encoder
 from stages.train.fits import Draw, Job, Record, log_loss
+from stages.train.traditional import LogisticRegressionLearner
 
 BUDGET = params.Train(seed=0, threads=1, validation_share=0.2, validation_rows=8192, timeout_seconds=60)
 
-LOGISTIC = {"kind": "logistic_regression", "solver": "newton-cholesky", "max_iter": 100, "settings": [{"C": 1.0}, {"C": 1e-6}]}
+LOGISTIC = {
+    "kind": "logistic_regression",
+    "solver": "newton-cholesky",
+    "max_iter": 100,
+    "settings": [{"C": 1.0}, {"C": 1e-6}],
+}
 BOOSTING = {
     "kind": "gradient_boosting", "max_iter": 200, "patience": 10,
     "settings": [{"learning_rate": 0.1, "max_leaf_nodes": 7, "l2_regularization": 1.0},
@@ -74,7 +85,9 @@ def test_the_same_jobs_give_the_same_bytes(config, blobs):
 def test_a_second_fit_forgets_the_first(config, blobs):
     features, labels = blobs
     kind = parse(config)
-    first, second = (Job(draw_of(features, labels, rows), kind.settings[0], 0) for rows in (slice(0, 60), slice(0, 400)))
+    first, second = (
+        Job(draw_of(features, labels, rows), kind.settings[0], 0) for rows in (slice(0, 60), slice(0, 400))
+    )
     learner, _ = make_learner(kind, 2, threads=1)
     learner.fit([first, first, first])
     learner.fit([second])
@@ -118,13 +131,18 @@ class Spy:
     """A learner that records the jobs it gets; the setting at `best` has the lowest loss."""
 
     def __init__(self, best: int):
-        self.best, self.calls = best, []
+        self.best = best
+        self.calls: list[list[Job]] = []
+        self.rows: list[set[int]] = []  # of each replicate
+        self.prefixes: list[set[int]] = []
 
     def fit(self, jobs):
         self.calls.append(jobs)
         settings = list(dict.fromkeys(job.setting for job in jobs))
         return [
-            Record("ok", "", 0.1, 0.2 if settings.index(job.setting) == self.best or len(settings) == 1 else 0.3, 1, 1, 1)
+            Record(
+                "ok", "", 0.1, 0.2 if settings.index(job.setting) == self.best or len(settings) == 1 else 0.3, 1, 1, 1
+            )
             for job in jobs
         ]
 
@@ -198,7 +216,9 @@ def test_too_few_groups_to_hold_one_out_are_refused():
 
 
 def test_encoders_know_only_the_rows_they_were_fitted_on():
-    fit = Features(np.array([[1.0], [3.0], [np.nan], [2.0]] * 3, np.float32), np.array([[0], [1], [1], [0]] * 3, np.int32))
+    fit = Features(
+        np.array([[1.0], [3.0], [np.nan], [2.0]] * 3, np.float32), np.array([[0], [1], [1], [0]] * 3, np.int32)
+    )
     encoder = one_hot_encoder(fit).fit(as_matrix(fit))
     unseen = Features(np.array([[2.0], [np.nan]], np.float32), np.array([[9], [1]], np.int32))
     encoded = encoder.transform(as_matrix(unseen))
@@ -215,6 +235,29 @@ def test_rare_categories_share_the_entry_that_serves_unseen_ones():
     rows = Features(np.zeros((4, 1), np.float32), np.array([[0], [1], [2], [7]], np.int32))
     encoded = encoder.transform(as_matrix(rows))[:, 1:]
     np.testing.assert_array_equal(encoded, [[1, 0], [0, 1], [0, 1], [0, 1]])
+
+
+def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(set_params, blobs, monkeypatch):
+    features, labels = blobs
+    for side, rows in {"pool": slice(0, 400), "test": slice(400, 600)}.items():
+        artefacts.save_features(side, features[rows])
+    artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
+    artefacts.save_array(artefacts.subset_path(64), np.tile(np.arange(64), (3, 1)))
+    card = {"split": {"is_grouped": False}, "classes": ["a", "b"]}
+    artefacts.save_json(artefacts.PREPARED / "dataset.json", card)
+    train_params = BUDGET.model_dump() | {"timeout_seconds": 1}
+    scale = {"n_settings": 1, "tuning_rows": 64}
+    set_params(learners={"slow": LOGISTIC}, train=train_params, scale=scale)
+    monkeypatch.setattr(sys, "argv", ["train", "slow", "64"])
+    monkeypatch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
+    train.main()
+    folder = artefacts.cell_path("slow", 64)
+    cell = artefacts.load_json(folder / "cell.json")
+    assert (cell["status"], cell["reason"]) == ("timeout", "longer than train.timeout_seconds=1")
+    probabilities = artefacts.load_predictions(folder)
+    assert probabilities.shape == (3, 200, 2)
+    assert np.isnan(probabilities).all()
+    assert artefacts.load_json(folder / "timing.json")["fit_seconds"] < 30
 
 
 @pytest.mark.parametrize(("max_iter", "status"), [(1, "unconverged"), (100, "ok")])

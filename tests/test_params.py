@@ -24,7 +24,9 @@ def test_a_stage_loads_its_keys_and_leaves_others_unread(set_params):
 
 def test_what_params_yaml_lacks_is_named(set_params, workspace: Path):
     set_params(exampel={"count": 3})
-    with pytest.raises(InputError, match=r"params.yaml has no example; did you mean 'exampel'\?; run `python -m stages"):
+    with pytest.raises(
+        InputError, match=r"params.yaml has no example; did you mean 'exampel'\?; run `python -m stages"
+    ):
         params.load(Example, "example")
     set_params(example={})
     with pytest.raises(InputError, match=r"example.count is missing"):
@@ -35,7 +37,12 @@ def test_what_params_yaml_lacks_is_named(set_params, workspace: Path):
 
 
 def test_seeds_depend_on_every_name_and_nothing_else():
-    seeds = {seed_from("draw", 0, 1), seed_from("draw", 1, 0), seed_from("initialisation", 0, 1), seed_from("draw", 0, 11)}
+    seeds = {
+        seed_from("draw", 0, 1),
+        seed_from("draw", 1, 0),
+        seed_from("initialisation", 0, 1),
+        seed_from("draw", 0, 11),
+    }
     assert len(seeds) == 4
     assert seed_from("draw", 0, 1) == seed_from("draw", 0, 1)
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -12,7 +12,9 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.pipeline
 SMALL = ["dataset=digits", "scale=smoke", "train.threads=1"]
-CELLS = [f"train@{learner}-{n}" for learner in ("logistic_regression", "gradient_boosting", "small_nn") for n in (64, 128)]
+CELLS = [
+    f"train@{learner}-{n}" for learner in ("logistic_regression", "gradient_boosting", "small_nn") for n in (64, 128)
+]
 ALL = ["guard", "prepare", "subsample", *CELLS, "evaluate", "plot"]
 
 
@@ -24,7 +26,9 @@ class Clone:
 
     @classmethod
     def of_work_tree(cls, path: Path) -> "Clone":
-        listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+        )
         for name in filter(None, listed.stdout.decode().split("\0")):
             if (ROOT / name).is_file():
                 (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +41,9 @@ class Clone:
     def __call__(self, *command: str, fails: bool = False) -> str:
         """Standard output and error of a command, which must succeed, or must fail."""
         paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        identity = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        identity = {
+            f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
         env = os.environ | identity | {"PATH": paths}
         done = subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, check=False)
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
@@ -66,7 +72,7 @@ class Clone:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the small study ran and was committed; tests below build on one another's order, as a user would."""
+    """A clone in which the small study ran and was committed."""
     clone = Clone.of_work_tree(tmp_path_factory.mktemp("project"))
     clone.compose("--reset", *SMALL)
     assert clone.repro() == ALL

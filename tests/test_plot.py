@@ -77,21 +77,43 @@ def results(set_params):
         for n, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
     ]  # fmt: skip
     artefacts.save_csv(RESULTS / "curves.csv", rows, list(rows[0]))
-    artefacts.save_json(RESULTS / "metrics.json", {
-        "metric": "accuracy", "chance": {"accuracy": 0.5, "error": 0.5}, "constant": {"accuracy": 0.5, "error": 0.5}})
-    cell = {"status": "ok", "reason": "", "accelerator": "cpu", "precision": "32-true", "threads": 2,
-            "processor": "x", "cores": 2, "versions": {"numpy": "2"}, "settings": [{"C": 0.1}, {"C": 1.0}, {"C": 0.1}],
-            "epochs": [3, 4, 3], "n_parameters": [7, 7, 7]}
+    artefacts.save_json(
+        RESULTS / "metrics.json",
+        {"metric": "accuracy", "chance": {"accuracy": 0.5, "error": 0.5}, "constant": {"accuracy": 0.5, "error": 0.5}},
+    )
+    cell = {
+        "status": "ok",
+        "reason": "",
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "threads": 2,
+        "processor": "x",
+        "cores": 2,
+        "versions": {"numpy": "2"},
+        "settings": [{"C": 0.1}, {"C": 1.0}, {"C": 0.1}],
+        "epochs": [3, 4, 3],
+        "n_parameters": [7, 7, 7],
+    }
     cells = [cell | {"learner": curve.learner, "n_train": n} for curve in CURVES for n in curve.x]
     cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}"}
     artefacts.save_json(RESULTS / "cells.json", cells)
     artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
-    artefacts.save_json(PREPARED / "dataset.json", {
-        "title": NASTY, "source": NASTY, "licence": "CC0", "sha256": {"raw": "abc"}, "target": "y",
-        "classes": ["no", NASTY], "pool_class_rows": [5, 6], "split": {"how": "random", "meaning": "rows at random"},
-        "rows": {"known": 20, "pool": 11, "test": 9}, "dropped": [{"reason": "none", "rows": 0}],
-        "columns": [{"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}]})
-    # fmt: skip
+    artefacts.save_json(
+        PREPARED / "dataset.json",
+        {
+            "title": NASTY,
+            "source": NASTY,
+            "licence": "CC0",
+            "sha256": {"raw": "abc"},
+            "target": "y",
+            "classes": ["no", NASTY],
+            "pool_class_rows": [5, 6],
+            "split": {"how": "random", "meaning": "rows at random"},
+            "rows": {"known": 20, "pool": 11, "test": 9},
+            "dropped": [{"reason": "none", "rows": 0}],
+            "columns": [{"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}],
+        },
+    )
 
 
 def test_the_report_stands_alone_and_escapes_what_it_is_given(results):

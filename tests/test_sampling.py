@@ -64,6 +64,6 @@ def test_rows_within_a_class_are_drawn_uniformly():
 
 
 def test_a_size_above_the_pool_is_refused_with_the_maximum(set_params, labels, workspace: Path):
-    with pytest.raises(InputError, match="n_train=2000 exceeds the pool of 1000 rows; lower scale.sizes"):
+    with pytest.raises(InputError, match=r"n_train=2000 exceeds the pool of 1000 rows; lower scale\.sizes"):
         cut([64, 2000], set_params, labels)
     assert not artefacts.SUBSETS.exists()

@@ -27,7 +27,9 @@ def main() -> None:
         for n_train in grid.sizes:
             cell = load_cell(learner, n_train)
             rows += curve_rows(cell, labels, confidence)
-            cells.append(cell.info | {"processor": cell.timing["host"]["processor"], "cores": cell.timing["host"]["cores"]})
+            cells.append(
+                cell.info | {"processor": cell.timing["host"]["processor"], "cores": cell.timing["host"]["cores"]}
+            )
     shares = np.array(card["pool_class_rows"]) / sum(card["pool_class_rows"])
     constant = constant_predictions(labels, shares)
     summary = headline(rows, metric)
@@ -47,9 +49,11 @@ def main() -> None:
 
 def check_grid(grid: Grid) -> None:
     """Raises InputError naming the cells of the grid that have no predictions."""
-    missing = [f"{l}-{n}" for l in grid.learners for n in grid.sizes if not artefacts.cell_path(l, n).is_dir()]
+    cells = [(learner, n_train) for learner in grid.learners for n_train in grid.sizes]
+    missing = [f"{learner}-{n}" for learner, n in cells if not artefacts.cell_path(learner, n).is_dir()]
     if missing:
-        raise InputError(f"{len(missing)} cells of the grid have no predictions ({', '.join(missing[:5])}); run `dvc repro`")
+        names = ", ".join(missing[:5])
+        raise InputError(f"{len(missing)} cells of the grid have no predictions ({names}); run `dvc repro`")
 
 
 def load_cell(learner: str, n_train: int) -> Cell:

@@ -36,13 +36,17 @@ def band(values: Sequence[float], confidence: float) -> tuple[float, float, floa
 
 
 def curve_rows(cell: Cell, labels: NDArray[np.int64], confidence: float) -> list[Json]:
-    """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are left out and not counted."""
+    """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are not counted."""
     usable = [p for p in cell.probabilities if np.isfinite(p).all()]
+    shared: Json = {"learner": cell.learner, "n_train": cell.n_train, "n_replicates": len(usable)}
+    shared["fit_seconds"] = cell.timing["fit_seconds"]
+    for key in ("n_parameters", "train_flops"):
+        shared[key] = float(np.mean(cell.info[key])) if key in cell.info else None
     rows = []
     for name, metric in METRICS.items():
-        mean, low, high = band([metric(labels, p) for p in usable], confidence)
-        row = {"learner": cell.learner, "n_train": cell.n_train, "metric": name, "mean": mean, "low": low, "high": high}
-        row |= {"n_replicates": len(usable), "fit_seconds": cell.timing["fit_seconds"]}
-        row |= {key: float(np.mean(cell.info[key])) if key in cell.info else None for key in ("n_parameters", "train_flops")}
-        rows.append({key: None if isinstance(row[key], float) and np.isnan(row[key]) else row[key] for key in COLUMNS})
+        values = band([metric(labels, p) for p in usable], confidence)
+        ends = {
+            key: None if np.isnan(value) else value for key, value in zip(("mean", "low", "high"), values, strict=True)
+        }
+        rows.append(shared | {"metric": name} | ends)
     return rows

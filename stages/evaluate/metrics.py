@@ -28,7 +28,7 @@ def error(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> flo
 
 
 def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> float:
-    """Mean negative log probability of the true class in nats, lower is better; probabilities below 1e-7 count as it."""
+    """Mean negative log probability of the true class in nats, at most -log(1e-7); lower is better."""
     of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(of_truth, 1e-7)).mean())
 
@@ -44,6 +44,9 @@ def constant_predictions(labels: NDArray[np.int64], class_shares: NDArray[np.flo
 
 def chance(metric: str, n_classes: int) -> float:
     """The expected value of guessing a class, all equally probable."""
-    return {"roc_auc": 0.5, "accuracy": 1 / n_classes, "error": 1 - 1 / n_classes, "log_loss": float(np.log(n_classes))}[
-        metric
-    ]
+    return {
+        "roc_auc": 0.5,
+        "accuracy": 1 / n_classes,
+        "error": 1 - 1 / n_classes,
+        "log_loss": float(np.log(n_classes)),
+    }[metric]

@@ -8,13 +8,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import numpy as np  # noqa: E402  (after the backend is chosen)
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa: E402
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from stages.plot.params import Plot, Style  # noqa: E402
+from stages.plot.params import Plot, Style
 
 METRIC_LABELS = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "error": "Error", "log_loss": "Log loss (nats)"}
 
@@ -102,8 +102,9 @@ def _draw_levels(axes: Axes, levels: dict[str, float]) -> None:
         above, below = scale(value) - scale(high), scale(low) - scale(value)
         if max(above, below) > 2 * height:
             side = "above" if above > 0 else "below"
-            axes.annotate(f"{names}: {value:.3g}, {side} the axis", (0, 1 if above > 0 else 0), xycoords="axes fraction",
-                          xytext=(3, -9 if above > 0 else 3), textcoords="offset points", fontsize=8,
+            edge, offset = (1, -9) if above > 0 else (0, 3)
+            axes.annotate(f"{names}: {value:.3g}, {side} the axis", (0, edge), xycoords="axes fraction",
+                          xytext=(3, offset), textcoords="offset points", fontsize=8,
                           color="#777777")  # fmt: skip
             continue
         axes.axhline(value, color="#999999", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -122,7 +123,11 @@ def _log_error_axis(axes: Axes, levels: dict[str, float]) -> None:
     axes.set_yscale("log")
     _draw_levels(axes, levels)
     low, high = axes.get_ylim()
-    ticks = [t for t in (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1) if low <= t <= high]
+    ticks = [
+        t
+        for t in (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1)
+        if low <= t <= high
+    ]
     axes.set_yticks(ticks)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -146,7 +151,9 @@ def _label_ends(axes: Axes, curves: list[Curve], plot: Plot) -> None:
     looks = styles(plot, [curve.learner for curve in curves])
     axes.figure.canvas.draw()
     height = axes.get_window_extent().height
-    ends = [axes.transData.transform((curve.x[-1], curve.mean[-1]))[1] - axes.get_window_extent().y0 for curve in curves]
+    ends = [
+        axes.transData.transform((curve.x[-1], curve.mean[-1]))[1] - axes.get_window_extent().y0 for curve in curves
+    ]
     places = spread(ends, gap=15 * axes.figure.dpi / 72, low=0, high=height)
     for curve, place in zip(curves, places, strict=True):
         style = looks[curve.learner]

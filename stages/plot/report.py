@@ -12,7 +12,13 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def render(
-    answer: str, figures: dict[str, str], table: list[Json], sizes: list[int], cells: list[Json], card: Json, metric: str
+    answer: str,
+    figures: dict[str, str],
+    table: list[Json],
+    sizes: list[int],
+    cells: list[Json],
+    card: Json,
+    metric: str,
 ) -> str:
     """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

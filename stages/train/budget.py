@@ -51,9 +51,10 @@ def fit_and_tune(
 ) -> tuple[list[Outcome], NDArray[np.float32]]:
     """Outcomes and test probabilities (n_replicates, n_test, n_classes).
 
-    The first `n_settings` of the settings compete: every setting is fitted on the first `tuning_rows` of the n rows, less those held out; the one with the lowest
-    validation loss is taken. With n at most `tuning_rows` that fit is the final one; otherwise the setting is fitted
-    again on all n rows, less those held out. The held-out rows are never added back: the same for all learners.
+    The first `n_settings` of the settings compete: each is fitted on the first `tuning_rows` of the n rows, less those
+    held out, and the one with the lowest validation loss is taken. With n at most `tuning_rows` that fit is the final
+    one; otherwise the setting is fitted again on all n rows, less those held out. The held-out rows are never added
+    back: the same for all learners.
     """
     n_train = len(replicates[0].rows)
     draws = _draws(replicates, pool, min(n_train, tuning.tuning_rows), budget)
@@ -67,7 +68,7 @@ def fit_and_tune(
     final = [records[job] for job in chosen_jobs]
     if n_train > tuning.tuning_rows:
         draws = _draws(replicates, pool, n_train, budget)
-        final = learner.fit([Job(draws[i], settings[c], rep.seed) for i, (rep, c) in enumerate(zip(replicates, best))])
+        final = learner.fit([Job(draws[i], settings[best[i]], rep.seed) for i, rep in enumerate(replicates)])
         chosen_jobs = list(range(len(replicates)))
     probabilities = learner.predict_proba(test, chosen_jobs)
     outcomes = [

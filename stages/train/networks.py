@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,7 +18,7 @@ from stages.common.artefacts import Features
 from stages.train import params
 from stages.train.batched import BatchedAdamW, BatchedMLP
 from stages.train.encoders import as_matrix, one_hot_encoder
-from stages.train.fits import Draw, Job, Record
+from stages.train.fits import Draw, Job, Record, Status
 
 CHUNK = 8192  # rows predicted at once
 STILL_FALLING = 0.005  # relative fall of the best validation loss over the last tenth of the epochs
@@ -29,7 +30,7 @@ class Hardware:
 
     accelerator: str  # cpu | cuda | mps
     name: str
-    precision: str  # Lightning's word: bf16-mixed | 32-true
+    precision: Literal["bf16-mixed", "32-true"]  # Lightning's words
 
 
 def find_hardware() -> Hardware:
@@ -113,7 +114,7 @@ class BatchedTraining(pl.LightningModule):
         self.best_training_loss = torch.full((len(jobs),), math.nan)
 
     def configure_optimizers(self):
-        settings = [job.setting for job in self.jobs]
+        settings = [job.setting for job in self.jobs if isinstance(job.setting, params.NetworkSetting)]
         optimizer = BatchedAdamW(
             self.network,
             torch.tensor([setting.learning_rate for setting in settings]),
@@ -214,10 +215,8 @@ class NetworkLearner:
         fall = 1 - losses[-1] / before
         is_falling = fall > STILL_FALLING
         reason = f"the validation loss still fell by {fall:.1%} in the last tenth of the epochs" if is_falling else ""
-        status = "unconverged" if is_falling else "ok"
-        return Record(
-            status, reason, float(training.best_training_loss[m]), losses[-1], n_epochs, n_parameters, flops
-        )
+        status: Status = "unconverged" if is_falling else "ok"
+        return Record(status, reason, float(training.best_training_loss[m]), losses[-1], n_epochs, n_parameters, flops)
 
     @torch.no_grad()
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
