@@ -11,35 +11,45 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from stages.common import artefacts
 from stages.common.errors import InputError, nearest, run
-from stages.common.params import PARAMS, Section, validated
+from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
 from stages.evaluate.params import Evaluate
 from stages.plot.params import Plot
 from stages.prepare.params import Dataset
-from stages.subsample.params import Scale, Subsample
-from stages.train.params import LEARNER_NAME, Learner, Train
+from stages.prune import prune
+from stages.subsample.params import Replicates, Sizes, Subsample
+from stages.train.params import LEARNER_NAME, Learner, Train, Tuning
 
 CONF = Path("conf")
 COMMAND = "python -m stages.compose"
+MIN_SIZE = 32
 
 
 class Compose(Section):
     overrides: list[str]
 
 
-class Grid(Section):
-    learners: list[str] = Field(min_length=1)
-    sizes: list[int]
+class Scale(Replicates, Tuning, Sizes):
+    """The whole `scale` section: what the rooms read of it, and what becomes the grid."""
+
+    name: Literal["smoke", "quick", "full"]
+
+    @field_validator("sizes")
+    @classmethod
+    def _ascend(cls, sizes: list[int]) -> list[int]:
+        if sizes != sorted(set(sizes)) or sizes[0] < MIN_SIZE:
+            raise ValueError(f"sizes must ascend without repeats from {MIN_SIZE} or more")
+        return sizes
 
 
 class Study(Section):
@@ -55,14 +65,6 @@ class Study(Section):
     evaluate: Evaluate
     plot: Plot
 
-    @field_validator("learners")
-    @classmethod
-    def _can_name_a_stage(cls, learners: dict[str, Learner]) -> dict[str, Learner]:
-        for name in learners:
-            if not re.fullmatch(LEARNER_NAME, name):
-                raise ValueError(f"the learner name {name!r} may hold only a-z, 0-9 and _, and starts with a letter")
-        return learners
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description="Compose conf/ and overrides into params.yaml.")
@@ -71,16 +73,18 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, such as dataset=digits or train.seed=1")
     arguments = parser.parse_args()
     if arguments.check:
+        if arguments.overrides or arguments.reset:
+            parser.error("--check compares with the recorded overrides; give it alone")
         check()
         return
-    recorded = [] if arguments.reset else recorded_overrides()
-    overrides = merged(recorded, arguments.overrides)
+    overrides = merged([] if arguments.reset else recorded_overrides(), arguments.overrides)
     text = composed(overrides)
     is_new = not PARAMS.is_file() or PARAMS.read_text(encoding="utf-8") != text
     if is_new:
         artefacts.save_text(PARAMS, text)
     made_with = f" with {' '.join(overrides)}" if overrides else ""
     print(f"compose: params.yaml {'written' if is_new else 'unchanged'}{made_with}")
+    prune(load(Grid, "grid"))
 
 
 def check() -> None:
@@ -90,65 +94,84 @@ def check() -> None:
     """
     if not PARAMS.is_file():
         raise InputError(f"{PARAMS} is missing; write it with `{COMMAND}`")
-    text = PARAMS.read_text(encoding="utf-8")
-    validate(yaml.safe_load(text))
+    found = read_yaml(PARAMS)
     if "DVC_EXP_NAME" in os.environ:
+        validate(found)
         return
-    if (expected := composed(recorded_overrides())) != text:
-        changed = ", ".join(list(differences(yaml.safe_load(expected), yaml.safe_load(text)))[:3]) or "layout"
+    expected = composed(recorded_overrides())
+    if expected != PARAMS.read_text(encoding="utf-8"):
+        changed = ", ".join(list(differences(yaml.load(expected, LOADER), found))[:3]) or "layout"
         raise InputError(f"params.yaml is not what conf/ gives ({changed}); run `{COMMAND}`, then `dvc repro`")
 
 
 def recorded_overrides() -> list[str]:
-    """The overrides that params.yaml was composed with; none where there is no readable params.yaml."""
+    """The overrides that params.yaml was composed with; none where there is no params.yaml."""
     if not PARAMS.is_file():
         return []
     try:
-        content = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-        return validated(Compose, content["compose"], "compose").overrides
-    except (yaml.YAMLError, KeyError, TypeError):
-        raise InputError(
-            f"{PARAMS} does not record how it was composed; write it anew with `{COMMAND} --reset`"
-        ) from None
+        return validated(Compose, read_yaml(PARAMS)["compose"], "compose").overrides
+    except (InputError, KeyError, TypeError):
+        remedy = f"write it anew with `{COMMAND} --reset`"
+        raise InputError(f"{PARAMS} does not record how it was composed; {remedy}") from None
 
 
 def merged(recorded: list[str], new: list[str]) -> list[str]:
-    """The recorded overrides and the new ones; a new one replaces what was said of the same key."""
-    by_key = {_key(override): override for override in recorded}
+    """The recorded overrides and the new ones.
+
+    A new one replaces what was said of the same key; a new choice of a file also drops what was said of keys inside,
+    so that `scale=full` is all of `full`. What is dropped is printed.
+    """
+    kept = {_key(override): override for override in recorded}
+    groups = _groups()
     for override in new:
-        by_key.pop(_key(override), None)
-        by_key[_key(override)] = override
-    return list(by_key.values())
+        key = _key(override)
+        inside = [k for k in kept if key in groups and k.startswith(f"{key}.")]
+        for dropped in inside:
+            print(f"compose: {override} drops the recorded {kept.pop(dropped)}")
+        kept.pop(key, None)
+        kept[key] = override
+    return list(kept.values())
 
 
 def _key(override: str) -> str:
     return override.split("=", 1)[0].lstrip("+~")
 
 
+def _groups() -> set[str]:
+    return {path.name for path in CONF.glob("*") if path.is_dir()}
+
+
 def composed(overrides: list[str]) -> str:
     """The text of params.yaml, validated; raises InputError in one line for whatever cannot be composed."""
+    if not (CONF / "config.yaml").is_file():
+        raise InputError(f"{CONF / 'config.yaml'} is missing; run from the project's folder")
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             config = compose("config", overrides)
-        config.compose.overrides = overrides
+        OmegaConf.update(config, "compose.overrides", overrides)
         OmegaConf.resolve(config)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(_explain(error, overrides)) from None
     _check_learner_files()
-    text = OmegaConf.to_yaml(config)
-    validate(yaml.safe_load(text))
-    return text
+    validate(OmegaConf.to_container(config))
+    return OmegaConf.to_yaml(config)
 
 
 def validate(content: Any) -> None:
     """Raises InputError for unknown keys, wrong types, values out of range, and sections that contradict each other."""
     study = validated(Study, content)
     for name, learner in study.learners.items():
+        if not re.fullmatch(LEARNER_NAME, name):
+            raise InputError(f"the learner name {name!r} may hold only a-z, 0-9 and _, and starts with a letter")
         n_listed = len(learner.root.settings)
         if study.scale.n_settings > n_listed:
-            raise InputError(
-                f"scale.n_settings={study.scale.n_settings} exceeds the {n_listed} of learners.{name}.settings"
-            )
+            limit = f"exceeds the {n_listed} of learners.{name}.settings"
+            raise InputError(f"scale.n_settings={study.scale.n_settings} {limit}; lower it or add settings")
+    if study.grid.sizes != study.scale.sizes or study.grid.learners != list(study.learners):
+        raise InputError("grid is derived from learners and scale.sizes; override those")
+    if study.dataset.split == "day" and study.dataset.name != "flights":
+        name = study.dataset.name
+        raise InputError(f"dataset.split='day': the rows of {name} have no days; use dataset.split=random")
     n_pool = study.dataset.n_rows - study.dataset.n_test
     if max(study.scale.sizes) > n_pool:
         raise InputError(
@@ -159,9 +182,10 @@ def validate(content: Any) -> None:
 
 def _check_learner_files() -> None:
     for path in sorted((CONF / "learners").glob("*.yaml")):
-        keys = set(yaml.safe_load(path.read_text(encoding="utf-8")) or {}) - {"defaults"}
-        if keys != {path.stem}:
-            found = ", ".join(sorted(keys)) or "none"
+        content = read_yaml(path)
+        keys = [str(key) for key in content if key != "defaults"] if isinstance(content, dict) else []
+        if keys != [path.stem]:
+            found = ", ".join(keys) or "none"
             raise InputError(f"{path}: the one key besides defaults must be {path.stem}, found: {found}")
 
 
@@ -173,17 +197,16 @@ def _explain(error: Exception, overrides: list[str]) -> str:
         options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
         return f"unknown {group}={name}{nearest(name, options)} (allowed: {', '.join(options)})"
     if match := re.search(r"Could not (?:override|delete) '([\w./@]+)'", message):
-        keys = sorted(_dotted_keys(OmegaConf.to_container(_plain(overrides))))
+        keys = sorted(_dotted_keys(OmegaConf.to_container(_chosen_files(overrides))))
         return f"unknown key {match.group(1)}{nearest(match.group(1), keys)}"
     first = message.strip().splitlines()[0]
     return f"{first} (in conf/ or in the overrides: {' '.join(overrides) or 'none'})"
 
 
-def _plain(overrides: list[str]) -> Any:
+def _chosen_files(overrides: list[str]) -> Any:
     """conf/ with the overrides that choose among files alone, to name its keys in an error."""
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     with initialize_config_dir(str(CONF.resolve()), version_base=None):
-        return compose("config", [o for o in overrides if _key(o) in groups])
+        return compose("config", [override for override in overrides if _key(override) in _groups()])
 
 
 def _dotted_keys(content: Any, prefix: str = "") -> Iterator[str]:

@@ -1,32 +1,24 @@
 """Remove the predictions of cells that the grid no longer names: `python -m stages.prune`.
 
-DVC keeps its cached copies, so a cell that the grid names again comes back without training.
+`python -m stages.compose` does it too whenever it writes params.yaml. DVC keeps its cached copies, so a cell that the
+grid names again comes back without training.
 """
 
 import shutil
 
-from pydantic import BaseModel
-
 from stages.common import params
 from stages.common.artefacts import PREDICTIONS, cell_path
 from stages.common.errors import run
+from stages.common.params import Grid
 
 
-class Grid(BaseModel):
-    learners: list[str]
-    sizes: list[int]
-
-
-def main() -> None:
-    grid = params.load(Grid, "grid")
+def prune(grid: Grid) -> None:
+    """Leaves in data/predictions the folders of the grid's cells alone, and says what was removed."""
     named = {cell_path(learner, n_train) for learner in grid.learners for n_train in grid.sizes}
-    stale = [path for path in sorted(PREDICTIONS.glob("*/*")) if path not in named]
+    stale = [path for path in sorted(PREDICTIONS.glob("*/*")) if path.is_dir() and path not in named]
     for path in stale:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    for folder in sorted(PREDICTIONS.glob("*")):
+        shutil.rmtree(path)
+    for folder in PREDICTIONS.glob("*"):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     if stale:
@@ -35,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(lambda: prune(params.load(Grid, "grid")))

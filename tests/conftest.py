@@ -1,6 +1,9 @@
 """Shared pieces: a workspace of its own for tests that run stages, and small tables of rows."""
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # tests share the machine; libraries read it when they are loaded, so first of all
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +15,28 @@ import yaml
 from stages.common.artefacts import Features
 
 ROOT = Path(__file__).parents[1]
-os.environ["OMP_NUM_THREADS"] = "1"  # tests share the machine; libraries read it when they are loaded
+
+
+@pytest.fixture(scope="session")
+def default_params(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """params.yaml of conf/ alone, whatever overrides the work tree's own records."""
+    from stages import compose
+
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        path.write_text(compose.composed([]))
+    finally:
+        os.chdir(before)
+    return path
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with conf/ and params.yaml, and the current directory in it."""
+def workspace(tmp_path: Path, default_params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with conf/ and the params.yaml it gives, and the current directory in it."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(default_params, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

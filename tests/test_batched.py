@@ -8,7 +8,7 @@ from torch import nn
 from stages.train import params
 from stages.train.batched import BatchedAdamW, BatchedMLP
 from stages.train.fits import Draw, Job
-from stages.train.networks import IndexBatches, NetworkLearner, find_hardware
+from stages.train.networks import Hardware, IndexBatches, NetworkLearner
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +101,12 @@ def test_an_epoch_shows_every_model_each_of_its_rows_in_its_own_order():
 
 
 CONFIG = params.Network(
-    kind="network", units=8, layers=2, batch_size=32, epochs=5, min_steps=60, warmup=0.1,
+    kind="network", units=8, layers=2, batch_size=32, epochs=5, min_steps=60, warmup=0.1, patience=99,
     settings=[params.NetworkSetting(learning_rate=0.01, weight_decay=0.1)],
 )  # fmt: skip
+
+
+HARDWARE = Hardware("cpu", "test", "32-true")  # bfloat16 would round both sides of a comparison differently
 
 
 def make_job(features, labels, start: int, stop: int, seed: int, rate: float = 0.01) -> Job:
@@ -115,10 +118,10 @@ def make_job(features, labels, start: int, stop: int, seed: int, rate: float = 0
 def test_a_network_trained_among_others_is_the_one_trained_alone(blobs):
     features, labels = blobs
     jobs = [make_job(features, labels, 0, 200, seed=1), make_job(features, labels, 200, 400, seed=2, rate=0.02)]
-    together = NetworkLearner(CONFIG, 2, find_hardware())
+    together = NetworkLearner(CONFIG, 2, HARDWARE)
     records = together.fit(jobs)
     for m, job in enumerate(jobs):
-        alone = NetworkLearner(CONFIG, 2, find_hardware())
+        alone = NetworkLearner(CONFIG, 2, HARDWARE)
         (record,) = alone.fit([job])
         np.testing.assert_allclose(
             together.predict_proba(features[400:], [m]), alone.predict_proba(features[400:], [0]), atol=1e-4
@@ -126,10 +129,32 @@ def test_a_network_trained_among_others_is_the_one_trained_alone(blobs):
         assert records[m].validation_loss == pytest.approx(record.validation_loss, abs=1e-4)
 
 
+def test_a_network_stops_on_its_own_patience_whatever_the_others_do(blobs):
+    features, labels = blobs
+    config = CONFIG.model_copy(update={"patience": 2, "min_steps": 400})
+    # The first overfits early, the second is slow: it keeps the batch going.
+    early = make_job(features, labels, 0, 200, seed=1, rate=0.1)
+    slow = make_job(features, labels, 200, 400, seed=2, rate=0.0003)
+    together, alone = NetworkLearner(config, 2, HARDWARE), NetworkLearner(config, 2, HARDWARE)
+    records = together.fit([early, slow])
+    assert records[0].epochs < records[1].epochs
+    (record,) = alone.fit([early])
+    assert record.epochs == records[0].epochs
+    assert record.validation_loss == pytest.approx(records[0].validation_loss, abs=1e-4)
+
+
+def test_a_network_that_learned_nothing_is_marked(blobs):
+    features, labels = blobs
+    learner = NetworkLearner(CONFIG, 2, HARDWARE)
+    (record,) = learner.fit([make_job(features, labels, 0, 200, seed=1, rate=1e-9)])
+    assert record.status == "unconverged"
+    assert "no better than the constant predictor" in record.reason
+
+
 def test_a_diverged_network_is_recorded_and_harms_no_other(blobs):
     features, labels = blobs
     good, bad = make_job(features, labels, 0, 200, seed=1), make_job(features, labels, 0, 200, seed=1, rate=1e30)
-    learner = NetworkLearner(CONFIG, 2, find_hardware())
+    learner = NetworkLearner(CONFIG, 2, HARDWARE)
     records = learner.fit([good, bad])
     assert [record.status for record in records] == ["ok", "diverged"]
     assert records[1].reason

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from stages import compose
+from stages.common import artefacts
 from stages.common.errors import InputError
 from tests.conftest import ROOT
 
@@ -51,6 +52,34 @@ def test_overrides_are_recorded_kept_replaced_and_dropped(workspace, monkeypatch
     assert read()["dataset"]["name"] == "flights"
 
 
+def test_a_new_scale_is_all_of_it(workspace, monkeypatch, capsys):
+    run_compose(monkeypatch, "scale.sizes=[64,128]", "train.seed=3")
+    run_compose(monkeypatch, "scale=full")
+    assert read()["compose"]["overrides"] == ["train.seed=3", "scale=full"]
+    assert read()["grid"]["sizes"][-1] == 262144
+    assert "compose: scale=full drops the recorded scale.sizes=[64,128]" in capsys.readouterr().out
+
+
+def test_check_takes_no_overrides(workspace, monkeypatch):
+    with pytest.raises(SystemExit) as stopped:
+        run_compose(monkeypatch, "--check", "scale=full")
+    assert stopped.value.code == 2
+
+
+def test_digits_have_no_days(workspace):
+    with pytest.raises(InputError, match=r"dataset.split='day': the rows of digits have no days; use"):
+        compose.composed(["dataset=digits", "dataset.split=day"])
+
+
+def test_composing_removes_predictions_that_the_grid_no_longer_names(workspace, monkeypatch):
+    kept, stale = (artefacts.cell_path("small_nn", n) for n in (1024, 2048))
+    for folder in (kept, stale, artefacts.cell_path("gone", 1024)):
+        artefacts.save_text(folder / "cell.json", "{}")
+    run_compose(monkeypatch, "scale.sizes=[1024]")
+    assert [str(path) for path in artefacts.PREDICTIONS.glob("*/*")] == [str(kept)]
+    assert [path.name for path in artefacts.PREDICTIONS.iterdir()] == ["small_nn"]
+
+
 def test_scale_picks_the_sizes_of_the_data_set(workspace):
     for dataset, scale in [("flights", "smoke"), ("flights", "quick"), ("flights", "full"), ("digits", "quick")]:
         params = yaml.safe_load(compose.composed([f"dataset={dataset}", f"scale={scale}"]))
@@ -64,8 +93,8 @@ def test_scale_picks_the_sizes_of_the_data_set(workspace):
     assert yaml.safe_load(compose.composed(["scale=full"]))["grid"]["sizes"][-1] == 262144
 
 
-def test_the_networks_differ_in_units_and_layers_alone():
-    learners = yaml.safe_load((ROOT / "params.yaml").read_text())["learners"]
+def test_the_networks_differ_in_units_and_layers_alone(workspace):
+    learners = read()["learners"]
     recipes = [{k: v for k, v in learners[name].items() if k not in ("units", "layers")}
                for name in ("small_nn", "medium_nn", "large_nn")]  # fmt: skip
     assert recipes[0] == recipes[1] == recipes[2]
@@ -128,6 +157,11 @@ BAD = [
     ("train.seed=true", r"train.seed=True: input should be a valid integer"),
     ("~train.seed", r"train.seed is missing"),
     ("train.seed=[1", r"train.seed=\[1"),
+    ("grid.sizes=[64]", r"grid is derived from learners and scale.sizes; override those"),
+    ("grid.learners=[typo]", r"grid is derived from learners and scale.sizes"),
+    ("compose=1", r"compose"),
+    ("plot.cycle=[blue]", r"plot.cycle.0='blue': .*pattern"),
+    ("dataset.n_test=1", r"dataset.n_test=1: input should be greater than or equal to 16"),
     ("nonsense", r"nonsense"),
 ]
 
@@ -153,6 +187,8 @@ def test_bad_input_is_one_line_and_leaves_params_yaml_alone(workspace, monkeypat
         ("learners/Big-NN.yaml", "other: {}\n", "Big-NN.yaml: the one key besides defaults must be Big-NN"),
         ("config.yaml", "a: [1,\n", "conf/"),
         ("learners/small_nn.yaml", "- 1\n- 2\n", "conf/"),
+        ("learners/unused.yaml", "- 1\n- {a: 2}\n", r"unused.yaml: the one key besides defaults must be unused"),
+        ("learners/unused.yaml", "a: [1,\n", r"conf/learners/unused.yaml is no valid YAML"),
     ],
 )
 def test_a_broken_file_in_conf_is_named_in_one_line(workspace, monkeypatch, file, content, message):
@@ -171,8 +207,11 @@ def test_a_learner_name_that_cannot_name_a_stage_is_refused(workspace, monkeypat
 def test_a_params_yaml_that_is_not_ours_is_refused_with_the_remedy(workspace, monkeypatch):
     for content in ("", "dataset: {name: flights}\n", "a: [1,\n", "- 1\n", "compose: {overrides: 3}\n"):
         Path("params.yaml").write_text(content)
-        with pytest.raises(InputError, match="compose"):
-            run_compose(monkeypatch)
+        for arguments in ([], ["--check"]):
+            with pytest.raises(
+                InputError, match=r"write it anew with `python -m stages.compose --reset`|no valid YAML"
+            ):
+                run_compose(monkeypatch, *arguments)
         run_compose(monkeypatch, "--reset")
         compose.check()
 

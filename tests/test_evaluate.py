@@ -82,7 +82,7 @@ def study(set_params):
     )
     artefacts.save_array(PREPARED / "test_labels.npy", np.repeat([0, 1], N_TEST // 2).astype(np.int64))
     artefacts.save_json(PREPARED / "dataset.json", {
-        "name": "mock", "split": {"how": "random"}, "pool_class_rows": [300, 100]})  # fmt: skip
+        "name": "mock", "split": {"how": "random"}, "pool_class_rows": [300, 100], "rows": {"pool": 400}})  # fmt: skip
     for n, correct in {64: 600, 128: 700, 256: 800}.items():
         save_cell("rising", n, [correct - 10, correct, correct + 10])
         save_cell("flat", n, [650, 650, 650])
@@ -150,6 +150,27 @@ def test_replicates_without_a_fit_are_left_out_and_not_counted(study):
     assert row["n_replicates"] == "2"
     marked = [cell for cell in artefacts.load_json(RESULTS / "cells.json") if cell["status"] != "ok"]
     assert [(cell["learner"], cell["n_train"]) for cell in marked] == [("rising", 64)]
+    assert marked[0]["marks"] == ["diverged: the loss was not finite", "1 of 3 replicates have no usable fit"]
+
+
+def test_cells_that_share_most_of_their_rows_or_learned_nothing_are_marked(study):
+    save_cell("flat", 64, [500, 500, 500])
+    main()
+    marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
+    assert marks["rising", 128] == []
+    assert marks["rising", 256] == ["any two replicates share about 64% of their rows: the band is too narrow"]
+    (mark,) = marks["flat", 64]
+    assert "no better than the constant predictor" in mark
+    assert "3 of 6 cells are marked" in Path("results/answer.txt").read_text()
+
+
+def test_a_learner_without_a_fit_at_the_largest_size_is_named_in_the_answer(study):
+    artefacts.save_predictions(artefacts.cell_path("rising", 256), np.full((3, N_TEST, 2), np.nan, np.float32))
+    main()
+    answer = Path("results/answer.txt").read_text()
+    assert "rising" in answer
+    assert "no usable fit" in answer
+    assert artefacts.load_json(RESULTS / "metrics.json")["learners"]["rising"]["last_gain"] is None
 
 
 def test_a_cell_without_any_fit_has_empty_values(study):

@@ -144,6 +144,19 @@ def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study:
             "threads", "replicates", "versions"} <= set(cell)  # fmt: skip
 
 
+def test_the_committed_lock_is_of_these_params_and_of_this_grid():
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    cells = {f"train@{learner}-{n}" for learner in params["grid"]["learners"] for n in params["grid"]["sizes"]}
+    assert {name for name in lock if name.startswith("train@")} == cells
+    for name, stage in lock.items():
+        for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+            expected = params
+            for part in key.split("."):
+                expected = expected[part]
+            assert value == expected, f"{name}: {key}"
+
+
 def test_cells_without_a_network_never_import_torch():
     code = (
         "import sys; from stages.train.__main__ import make_learner; from stages.train.params import *\n"

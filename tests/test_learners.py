@@ -32,6 +32,7 @@ BOOSTING = {
 }  # fmt: skip
 NETWORK = {
     "kind": "network", "units": 8, "layers": 1, "batch_size": 64, "epochs": 4, "min_steps": 60, "warmup": 0.1,
+    "patience": 50,
     "settings": [{"learning_rate": 0.01, "weight_decay": 0.1}, {"learning_rate": 1e-6, "weight_decay": 0.0}],
 }  # fmt: skip
 
@@ -237,14 +238,29 @@ def test_rare_categories_share_the_entry_that_serves_unseen_ones():
     np.testing.assert_array_equal(encoded, [[1, 0], [0, 1], [0, 1], [0, 1]])
 
 
+def test_a_diverged_replicate_has_no_predictions(blobs):
+    features, labels = blobs
+    kind = parse(NETWORK | {"settings": [{"learning_rate": 1e30, "weight_decay": 0.0}]})
+    learner, _ = make_learner(kind, 2, threads=1)
+    replicates = [Replicate(i, i, np.arange(200), seed=i) for i in range(3)]
+    tuning = params.Tuning(n_settings=1, tuning_rows=500)
+    outcomes, probabilities = fit_and_tune(
+        learner, replicates, Pool(features, labels, None), kind.settings, BUDGET, tuning, features[400:]
+    )
+    assert {outcome.record.status for outcome in outcomes} == {"diverged"}
+    assert np.isnan(probabilities).all()
+    summary = train.summarise(outcomes)
+    assert summary["status"] == "diverged"
+    assert summary["validation_loss"] == [None] * 3
+
+
 def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(set_params, blobs, monkeypatch):
     features, labels = blobs
     for side, rows in {"pool": slice(0, 400), "test": slice(400, 600)}.items():
         artefacts.save_features(side, features[rows])
     artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
     artefacts.save_array(artefacts.subset_path(64), np.tile(np.arange(64), (3, 1)))
-    card = {"split": {"is_grouped": False}, "classes": ["a", "b"]}
-    artefacts.save_json(artefacts.PREPARED / "dataset.json", card)
+    artefacts.save_json(artefacts.FEATURES / "layout.json", {"n_classes": 2, "is_grouped": False})
     train_params = BUDGET.model_dump() | {"timeout_seconds": 1}
     scale = {"n_settings": 1, "tuning_rows": 64}
     set_params(learners={"slow": LOGISTIC}, train=train_params, scale=scale)
@@ -257,6 +273,7 @@ def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(set_params, blobs
     probabilities = artefacts.load_predictions(folder)
     assert probabilities.shape == (3, 200, 2)
     assert np.isnan(probabilities).all()
+    assert cell["settings"] is None
     assert artefacts.load_json(folder / "timing.json")["fit_seconds"] < 30
 
 

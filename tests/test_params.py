@@ -31,6 +31,12 @@ def test_what_params_yaml_lacks_is_named(set_params, workspace: Path):
     set_params(example={})
     with pytest.raises(InputError, match=r"example.count is missing"):
         params.load(Example, "example")
+    set_params(example=3)
+    with pytest.raises(InputError, match=r"example=3 is no mapping"):
+        params.load(Example, "example")
+    (workspace / "params.yaml").write_text("a: [1,")
+    with pytest.raises(InputError, match=r"params.yaml is no valid YAML"):
+        params.load(Example, "example")
     (workspace / "params.yaml").unlink()
     with pytest.raises(InputError, match=r"params.yaml is missing; write it with"):
         params.load(Example, "example")

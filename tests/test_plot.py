@@ -37,20 +37,20 @@ def test_learners_without_a_style_get_their_name_and_distinct_colours():
 
 
 CURVES = [
-    Curve("a", [64, 128, 256], [0.6, 0.7, 0.75], [0.55, 0.68, 0.74], [0.65, 0.72, 0.76]),
-    Curve("b", [64, 128, 256], [0.65, 0.66, 0.66], [0.6, 0.65, 0.65], [0.7, 0.67, 0.67]),
+    Curve("a", [64, 128, 256], [0.6, 0.7, 0.75], [0.55, 0.68, 0.74], [0.65, 0.72, 0.76], [False, False, True]),
+    Curve("b", [64, 128, 256], [0.65, 0.66, 0.66], [0.6, 0.65, 0.65], [0.7, 0.67, 0.67], [False] * 3),
 ]
 
 
 def test_the_same_curves_give_the_same_bytes():
-    first, second = (performance(CURVES, "accuracy", {"chance": 0.5, "constant": 0.5}, PLOT) for _ in range(2))
+    first, second = (performance(CURVES, "Accuracy", {"chance": 0.5, "constant": 0.5}, PLOT) for _ in range(2))
     assert first == second
     assert "<svg" in first
 
 
 def test_a_changed_colour_changes_the_figure():
     other = PLOT.model_copy(update={"style": {"a": Style(label="Learner A", color="#ff0000")}})
-    assert performance(CURVES, "accuracy", {}, PLOT) != performance(CURVES, "accuracy", {}, other)
+    assert performance(CURVES, "Accuracy", {}, PLOT) != performance(CURVES, "Accuracy", {}, other)
 
 
 def texts(svg: str) -> list[str]:
@@ -59,9 +59,9 @@ def texts(svg: str) -> list[str]:
 
 
 def test_chance_and_the_constant_predictor_are_drawn_in_every_figure():
-    near = performance(CURVES, "accuracy", {"chance": 0.5, "constant": 0.55}, PLOT)
+    near = performance(CURVES, "Accuracy", {"chance": 0.5, "constant": 0.55}, PLOT)
     assert {"chance 0.5", "constant 0.55", "Learner A", "B"} <= set(texts(near))
-    errors = [Curve("a", [64, 128], [0.05, 0.04], [0.049, 0.039], [0.051, 0.041])]
+    errors = [Curve("a", [64, 128], [0.05, 0.04], [0.049, 0.039], [0.051, 0.041], [False, False])]
     far = error_against_data(errors, {"chance": 0.9, "constant": 0.9}, PLOT)
     assert "chance and constant: 0.9, above the axis" in texts(far)
 
@@ -79,11 +79,20 @@ def results(set_params):
     artefacts.save_csv(RESULTS / "curves.csv", rows, list(rows[0]))
     artefacts.save_json(
         RESULTS / "metrics.json",
-        {"metric": "accuracy", "chance": {"accuracy": 0.5, "error": 0.5}, "constant": {"accuracy": 0.5, "error": 0.5}},
+        {
+            "metric": "accuracy",
+            "metric_label": "Accuracy",
+            "confidence": 0.95,
+            "chance": {"accuracy": 0.5, "error": 0.5},
+            "constant": {"accuracy": 0.5, "error": 0.5},
+        },
     )
     cell = {
         "status": "ok",
         "reason": "",
+        "marks": [],
+        "replicates": [{}] * 3,
+        "budget": {"validation_share": 0.2, "validation_rows": 64, "n_settings": 2, "tuning_rows": 128},
         "accelerator": "cpu",
         "precision": "32-true",
         "threads": 2,
@@ -95,7 +104,7 @@ def results(set_params):
         "n_parameters": [7, 7, 7],
     }
     cells = [cell | {"learner": curve.learner, "n_train": n} for curve in CURVES for n in curve.x]
-    cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}"}
+    cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}", "marks": [f"diverged: because of {NASTY}"]}
     artefacts.save_json(RESULTS / "cells.json", cells)
     artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
     artefacts.save_json(
@@ -131,8 +140,14 @@ def test_a_cell_that_did_not_go_well_is_marked_at_the_head_of_the_report(results
     main()
     page = Path("results/report.html").read_text()
     head = page[: page.index("<figure>")]
-    assert "a with 128 labels: diverged; because of" in head
+    assert "a with 128 labels: diverged: because of" in head
     assert "C 0.1; C 1" in page
+
+
+def test_a_label_with_dollar_signs_is_drawn_as_it_is():
+    style = {"a": Style(label="costs $5 and $\\nothing$", color="#112233")}
+    svg = performance(CURVES, "Accuracy", {}, PLOT.model_copy(update={"style": style}))
+    assert "costs $5 and $\\nothing$" in texts(svg)
 
 
 def test_a_cell_without_values_is_named_in_the_table_and_left_out_of_the_curve(results):

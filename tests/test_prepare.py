@@ -122,6 +122,19 @@ def test_prepare_keeps_test_labels_in_a_file_of_their_own(set_params):
     assert artefacts.load_json(PREPARED / "dataset.json")["pool_class_rows"] == counts
 
 
+def test_a_split_without_some_class_is_refused(set_params):
+    set_params(dataset={"name": "digits", "split": "random", "seed": 0, "n_rows": 1797, "n_test": 1790})
+    with pytest.raises(InputError, match=r"the pool of 7 rows has none of class '\d'; change dataset.n_test"):
+        prepare.main()
+    assert not PREPARED.exists()
+
+
+def test_altered_digits_are_refused(monkeypatch):
+    monkeypatch.setattr(digits, "SHA256", "0" * 64)
+    with pytest.raises(InputError, match=r"scikit-learn's digits have sha256 20def7f70a70"):
+        digits.load()
+
+
 def test_a_wrong_row_count_in_the_config_is_refused(set_params):
     set_params(dataset={"name": "digits", "split": "random", "seed": 0, "n_rows": 1000, "n_test": 600})
     with pytest.raises(InputError, match=r"dataset\.n_rows=1000, but digits has 1797 rows"):

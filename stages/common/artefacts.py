@@ -1,4 +1,4 @@
-"""The paths of all artefacts, with their save and load. No other module touches the disk.
+"""The paths of all artefacts, with their save and load.
 
 Saves are atomic: a file appears whole under its name or not at all.
 """

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.common.errors import InputError, nearest
 
@@ -18,6 +18,13 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Grid(Section):
+    """The cells of the study: every learner at every size."""
+
+    learners: list[str] = Field(min_length=1)
+    sizes: list[int] = Field(min_length=1)
+
+
 S = TypeVar("S", bound=BaseModel)
 
 
@@ -27,6 +34,8 @@ def load(model: type[S], section: str) -> S:
     Raises InputError where params.yaml lacks one or holds a value out of range.
     """
     content = raw(section)
+    if not isinstance(content, dict):
+        raise InputError(f"{section}={content!r} is no mapping; run `python -m stages.compose`")
     return validated(model, {key: content[key] for key in model.model_fields if key in content}, section)
 
 
@@ -34,13 +43,21 @@ def raw(section: str) -> Any:
     """What params.yaml holds under the dotted path `section`; raises InputError where it holds nothing."""
     if not PARAMS.is_file():
         raise InputError(f"{PARAMS} is missing; write it with `python -m stages.compose`")
-    content: Any = yaml.load(PARAMS.read_text(encoding="utf-8"), Loader=LOADER)
+    content = read_yaml(PARAMS)
     for key in section.split("."):
         if not isinstance(content, dict) or key not in content:
             valid = list(content) if isinstance(content, dict) else []
             raise InputError(f"params.yaml has no {section}{nearest(key, valid)}; run `python -m stages.compose`")
         content = content[key]
     return content
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; raises InputError naming the file and the place where it is no YAML."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no valid YAML: {error}") from None
 
 
 def validated(model: type[S], content: Any, where: str = "") -> S:

@@ -5,12 +5,11 @@ import numpy as np
 from stages.common import artefacts, params
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.errors import InputError, run
+from stages.common.params import Grid
 from stages.evaluate.answer import answer_lines, headline
-from stages.evaluate.curves import COLUMNS, Cell, curve_rows
-from stages.evaluate.metrics import HIGHER_IS_BETTER, METRICS, chance, constant_predictions
-from stages.evaluate.params import Evaluate, Grid, Metric
-
-LABELS = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "error": "Error", "log_loss": "Log loss"}
+from stages.evaluate.curves import COLUMNS, Cell, curve_rows, marks
+from stages.evaluate.metrics import HIGHER_IS_BETTER, LABELS, METRICS, chance, constant_predictions
+from stages.evaluate.params import Evaluate, Metric
 
 
 def main() -> None:
@@ -21,30 +20,31 @@ def main() -> None:
     labels = np.array(artefacts.load_array(PREPARED / "test_labels.npy"))
     check_grid(grid)
 
+    shares = np.array(card["pool_class_rows"]) / sum(card["pool_class_rows"])
+    constant = {name: measure(labels, constant_predictions(labels, shares)) for name, measure in METRICS.items()}
     rows: list[Json] = []
     cells: list[Json] = []
     for learner in grid.learners:
         for n_train in grid.sizes:
             cell = load_cell(learner, n_train)
-            rows += curve_rows(cell, labels, confidence)
-            cells.append(
-                cell.info | {"processor": cell.timing["host"]["processor"], "cores": cell.timing["host"]["cores"]}
-            )
-    shares = np.array(card["pool_class_rows"]) / sum(card["pool_class_rows"])
-    constant = constant_predictions(labels, shares)
-    summary = headline(rows, metric)
-    lines = answer_lines(summary, metric, LABELS[metric])
+            measured = curve_rows(cell, labels, confidence)
+            host = cell.timing["host"]
+            rows += measured
+            cells.append(cell.info | {"processor": host["processor"], "cores": host["cores"]})
+            cells[-1]["marks"] = marks(cell, measured, constant["log_loss"], card["rows"]["pool"])
+    summary = headline(rows, metric, grid)
 
     artefacts.save_csv(RESULTS / "curves.csv", rows, COLUMNS)
     artefacts.save_json(RESULTS / "cells.json", cells)
     artefacts.save_json(RESULTS / "metrics.json", {
         "dataset": card["name"], "split": card["split"]["how"],
-        "metric": metric, "higher_is_better": HIGHER_IS_BETTER[metric],
+        "metric": metric, "metric_label": LABELS[metric], "higher_is_better": HIGHER_IS_BETTER[metric],
+        "confidence": confidence,
         "chance": {name: chance(name, len(shares)) for name in METRICS},
-        "constant": {name: measure(labels, constant) for name, measure in METRICS.items()},
+        "constant": constant,
         "learners": summary,
     })  # fmt: skip
-    artefacts.save_text(RESULTS / "answer.txt", "\n".join(lines) + "\n")
+    artefacts.save_text(RESULTS / "answer.txt", "\n".join(answer_lines(summary, metric, cells)) + "\n")
 
 
 def check_grid(grid: Grid) -> None:

@@ -41,7 +41,7 @@ def curve_rows(cell: Cell, labels: NDArray[np.int64], confidence: float) -> list
     shared: Json = {"learner": cell.learner, "n_train": cell.n_train, "n_replicates": len(usable)}
     shared["fit_seconds"] = cell.timing["fit_seconds"]
     for key in ("n_parameters", "train_flops"):
-        shared[key] = float(np.mean(cell.info[key])) if key in cell.info else None
+        shared[key] = float(np.mean(cell.info[key])) if cell.info[key] else None
     rows = []
     for name, metric in METRICS.items():
         values = band([metric(labels, p) for p in usable], confidence)
@@ -50,3 +50,23 @@ def curve_rows(cell: Cell, labels: NDArray[np.int64], confidence: float) -> list
         }
         rows.append(shared | {"metric": name} | ends)
     return rows
+
+
+def marks(cell: Cell, rows: list[Json], constant_log_loss: float, n_pool: int) -> list[str]:
+    """What a reader must know of a cell before trusting it; empty where there is nothing.
+
+    rows: those of curve_rows; constant_log_loss: of the constant predictor on the test rows, in nats.
+    """
+    found = []
+    if cell.info["status"] != "ok":
+        found.append(f"{cell.info['status']}: {cell.info['reason']}")
+    if cell.n_train > n_pool / 2:
+        share = f"{cell.n_train / n_pool:.0%}"
+        found.append(f"any two replicates share about {share} of their rows: the band is too narrow")
+    log_loss = next(row["mean"] for row in rows if row["metric"] == "log_loss")
+    if log_loss is not None and log_loss >= constant_log_loss:
+        found.append(f"log loss {log_loss:.4f} is no better than the constant predictor's {constant_log_loss:.4f}")
+    n_missing = len(cell.probabilities) - rows[0]["n_replicates"]
+    if n_missing:
+        found.append(f"{n_missing} of {len(cell.probabilities)} replicates have no usable fit")
+    return found

@@ -34,6 +34,7 @@ def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> 
 
 
 METRICS: dict[str, Metric] = {"roc_auc": roc_auc, "accuracy": accuracy, "error": error, "log_loss": log_loss}
+LABELS = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "error": "Error", "log_loss": "Log loss (nats)"}
 HIGHER_IS_BETTER = {"roc_auc": True, "accuracy": True, "error": False, "log_loss": False}
 
 

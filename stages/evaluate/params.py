@@ -1,4 +1,4 @@
-"""The `evaluate` section, and what `evaluate` reads of `grid` and `dataset`."""
+"""The `evaluate` section, and what `evaluate` reads of `dataset`."""
 
 from typing import Literal
 
@@ -11,13 +11,6 @@ class Evaluate(Section):
     """The whole section."""
 
     confidence: float = Field(gt=0.5, lt=1)
-
-
-class Grid(Section):
-    """The cells to read."""
-
-    learners: list[str]
-    sizes: list[int]
 
 
 class Metric(Section):

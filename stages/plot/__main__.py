@@ -6,7 +6,7 @@ from stages.common import artefacts, params
 from stages.common.artefacts import FIGURES, PREPARED, RESULTS, Json
 from stages.common.errors import run
 from stages.plot import figures
-from stages.plot.figures import METRIC_LABELS, Curve
+from stages.plot.figures import Curve
 from stages.plot.params import Plot
 from stages.plot.report import render
 
@@ -18,16 +18,19 @@ def main() -> None:
     cells = artefacts.load_json(RESULTS / "cells.json")
     card = artefacts.load_json(PREPARED / "dataset.json")
     answer = artefacts.load_text(RESULTS / "answer.txt")
-    metric = summary["metric"]
+    metric, metric_label = summary["metric"], summary["metric_label"]
+    marked = {(cell["learner"], cell["n_train"]) for cell in cells if cell["marks"]}
 
     error_levels = levels(summary, "error")
     drawn = {
-        "performance": figures.performance(curves(rows, metric, "n_train"), metric, levels(summary, metric), plot),
-        "error": figures.error_against_data(curves(rows, "error", "n_train"), error_levels, plot),
-        "compute": figures.error_against_compute(curves(rows, "error", "train_flops"), error_levels, plot),
+        "performance": figures.performance(
+            curves(rows, metric, "n_train", marked), metric_label, levels(summary, metric), plot
+        ),
+        "error": figures.error_against_data(curves(rows, "error", "n_train", marked), error_levels, plot),
+        "compute": figures.error_against_compute(curves(rows, "error", "train_flops", marked), error_levels, plot),
     }
     titles = {
-        "performance": f"{METRIC_LABELS[metric]} against the amount of data, with a band per learner",
+        "performance": f"{metric_label} against the amount of data, with a band per learner",
         "error": "Error against the amount of data, both axes logarithmic",
         "compute": "Error against the compute of one final fit, both axes logarithmic",
     }
@@ -35,18 +38,19 @@ def main() -> None:
         artefacts.save_text(FIGURES / f"{name}.svg", svg)
     sizes = sorted({int(row["n_train"]) for row in rows})
     embedded = {titles[name]: svg for name, svg in drawn.items()}
-    page = render(answer, embedded, table(rows, metric, sizes, plot), sizes, cells, card, METRIC_LABELS[metric])
+    page = render(answer, embedded, table(rows, metric, sizes, plot), sizes, cells, card, summary)
     artefacts.save_text(RESULTS / "report.html", page)
 
 
-def curves(rows: list[dict[str, str]], metric: str, x: str) -> list[Curve]:
+def curves(rows: list[dict[str, str]], metric: str, x: str, marked: set[tuple[str, int]]) -> list[Curve]:
     """One curve a learner, in the order of the rows; cells without a mean or without x are left out."""
     found = []
     for learner in dict.fromkeys(row["learner"] for row in rows):
         points = [r for r in rows if r["learner"] == learner and r["metric"] == metric and r["mean"] and r[x]]
         if points:
-            columns = [[_float(row[key]) for row in points] for key in (x, "mean", "low", "high")]
-            found.append(Curve(learner, *columns))
+            places, mean, low, high = ([_float(row[key]) for row in points] for key in (x, "mean", "low", "high"))
+            is_marked = [(learner, int(row["n_train"])) in marked for row in points]
+            found.append(Curve(learner, places, mean, low, high, is_marked))
     return found
 
 

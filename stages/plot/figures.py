@@ -16,18 +16,17 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from stages.plot.params import Plot, Style
 
-METRIC_LABELS = {"roc_auc": "ROC AUC", "accuracy": "Accuracy", "error": "Error", "log_loss": "Log loss (nats)"}
-
 
 @dataclass(frozen=True)
 class Curve:
-    """One learner's values of one metric; low and high are NaN where there is no band."""
+    """One learner's values of one metric; low and high are NaN without a band; marked cells are drawn hollow."""
 
     learner: str
     x: Sequence[float]
     mean: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+    is_marked: Sequence[bool]
 
 
 def styles(plot: Plot, learners: Sequence[str]) -> dict[str, Style]:
@@ -40,12 +39,12 @@ def styles(plot: Plot, learners: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def performance(curves: list[Curve], metric: str, levels: dict[str, float], plot: Plot) -> str:
+def performance(curves: list[Curve], metric_label: str, levels: dict[str, float], plot: Plot) -> str:
     """The chapter's picture as SVG text: the metric against the number of labels, log axis; levels are drawn dashed."""
     figure, axes = _blank(plot)
     _draw(axes, curves, plot)
     axes.set_xlabel("amount of data: labels that pay for fitting and tuning")
-    axes.set_ylabel(METRIC_LABELS[metric])
+    axes.set_ylabel(metric_label)
     axes.set_xscale("log", base=2)
     _label_sizes(axes, curves)
     _draw_levels(axes, levels)
@@ -86,7 +85,9 @@ def _draw(axes: Axes, curves: list[Curve], plot: Plot) -> None:
     for curve in curves:
         color = looks[curve.learner].color
         axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.16, linewidth=0)
-        axes.plot(curve.x, curve.mean, color=color, linewidth=2, marker="o", markersize=3.5)
+        axes.plot(curve.x, curve.mean, color=color, linewidth=2)
+        faces = ["white" if is_marked else color for is_marked in curve.is_marked]
+        axes.scatter(curve.x, curve.mean, s=16, c=faces, edgecolors=color, linewidths=1.2, zorder=3)
 
 
 def _draw_levels(axes: Axes, levels: dict[str, float]) -> None:
@@ -136,6 +137,8 @@ def _log_error_axis(axes: Axes, levels: dict[str, float]) -> None:
 def _finish(figure: Figure, axes: Axes, curves: list[Curve], plot: Plot) -> str:
     figure.subplots_adjust(left=0.1, right=0.78, bottom=0.17, top=0.96)
     _label_ends(axes, curves, plot)
+    if any(any(curve.is_marked) for curve in curves):
+        figure.text(0.99, 0.02, "hollow: marked, see the report", ha="right", fontsize=7.5, color="#777777")
     text = io.StringIO()
     # A fixed salt and no date: the same results give the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": "scale"}):
@@ -158,7 +161,8 @@ def _label_ends(axes: Axes, curves: list[Curve], plot: Plot) -> None:
     for curve, place in zip(curves, places, strict=True):
         style = looks[curve.learner]
         axes.annotate(style.label, (curve.x[-1], curve.mean[-1]), xytext=(1.03, place / height),
-                      textcoords="axes fraction", color=style.color, fontsize=9.5, fontweight="bold", va="center",
+                      textcoords="axes fraction", color=style.color, fontsize=9.5, fontweight="bold",
+                      va="center", parse_math=False,
                       arrowprops={"arrowstyle": "-", "color": style.color, "alpha": 0.5, "linewidth": 0.8,
                                   "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 3})  # fmt: skip
 

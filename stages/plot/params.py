@@ -1,5 +1,7 @@
 """The `plot` section."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from stages.common.params import Section
@@ -16,6 +18,6 @@ class Plot(Section):
     """The whole section."""
 
     style: dict[str, Style]
-    cycle: list[str] = Field(min_length=1)
+    cycle: list[Annotated[str, Field(pattern=COLOR)]] = Field(min_length=1)
     width: float = Field(gt=2, le=40)
     height: float = Field(gt=2, le=40)

@@ -18,7 +18,7 @@ def render(
     sizes: list[int],
     cells: list[Json],
     card: Json,
-    metric: str,
+    summary: Json,
 ) -> str:
     """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -32,29 +32,31 @@ def render(
         table=table,
         sizes=sizes,
         cells=[_shown(cell) for cell in cells],
-        marked=[cell for cell in cells if cell["status"] != "ok"],
+        marked=[cell for cell in cells if cell["marks"]],
+        budget=cells[0]["budget"],
+        n_replicates=len(cells[0]["replicates"]),
         hardware=_hardware(cells),
         versions=_versions(cells),
         card=card,
-        metric=metric,
+        summary=summary,
     )
 
 
 def _shown(cell: Json) -> Json:
     """A cell's row in the table of what was run."""
-    settings = [", ".join(f"{key} {value:g}" for key, value in setting.items()) for setting in cell.get("settings", [])]
+    settings = [", ".join(f"{key} {value:g}" for key, value in setting.items()) for setting in cell["settings"] or []]
     return {
         "learner": cell["learner"],
         "n_train": cell["n_train"],
         "status": cell["status"],
         "reason": cell["reason"],
         "settings": "; ".join(dict.fromkeys(settings)),
-        "epochs": _span(cell.get("epochs", [])),
-        "n_parameters": _span(cell.get("n_parameters", [])),
+        "epochs": _span(cell["epochs"]),
+        "n_parameters": _span(cell["n_parameters"]),
     }
 
 
-def _span(values: list[Any]) -> str:
+def _span(values: list[Any] | None) -> str:
     if not values:
         return ""
     low, high = min(values), max(values)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stages.common import artefacts, params
-from stages.common.artefacts import FEATURES, PREPARED, Features, Json
+from stages.common.artefacts import FEATURES, PREPARED, Json
 from stages.common.errors import InputError, run
 from stages.prepare.params import Source
 from stages.prepare.tables import Table, duplicates, encode, split
@@ -18,6 +18,7 @@ MEANING = {
     "what is memorised of a day counts",
     "day": "whole days are held out: the test asks about days of which no row was seen",
 }
+IS_GROUPED = {"random": False, "day": True}  # whether no group of rows may stand on both sides of a split
 
 
 def main() -> None:
@@ -31,21 +32,33 @@ def main() -> None:
     pool_rows, test_rows = split(table, source.split, source.n_test, source.seed)
     is_duplicate = duplicates(features[pool_rows], features[test_rows])
     pool_rows = pool_rows[~is_duplicate]
+    check_classes(table, {"pool": pool_rows, "test": test_rows})
     groups = table.days if table.days is not None else np.arange(len(table.labels))
 
     for side, rows in {"pool": pool_rows, "test": test_rows}.items():
         artefacts.save_features(side, features[rows])
         artefacts.save_array(FEATURES / f"{side}_groups.npy", groups[rows].astype(np.int64))
         artefacts.save_array(PREPARED / f"{side}_labels.npy", table.labels[rows])
-    card = data_card(table, source, features, pool_rows, test_rows, int(is_duplicate.sum()))
+    # What training needs to know, apart from the card: rewording that retrains nothing.
+    layout = {"n_classes": len(table.classes), "is_grouped": IS_GROUPED[source.split]}
+    artefacts.save_json(FEATURES / "layout.json", layout)
+    card = data_card(table, source, pool_rows, test_rows, int(is_duplicate.sum()))
     artefacts.save_json(PREPARED / "dataset.json", card)
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")
+
+
+def check_classes(table: Table, sides: dict[str, NDArray[np.int64]]) -> None:
+    """Raises InputError where a side of the split lacks a class."""
+    for side, rows in sides.items():
+        counts = np.bincount(table.labels[rows], minlength=len(table.classes))
+        if not counts.all():
+            name = table.classes[int(counts.argmin())]
+            raise InputError(f"the {side} of {len(rows)} rows has none of class {name!r}; change dataset.n_test")
 
 
 def data_card(
     table: Table,
     source: Source,
-    features: Features,
     pool_rows: NDArray[np.int64],
     test_rows: NDArray[np.int64],
     n_duplicates: int,
@@ -69,12 +82,10 @@ def data_card(
         "target": table.target,
         "classes": table.classes,
         "pool_class_rows": counts.tolist(),
-        "split": {"how": source.split, "meaning": MEANING[source.split], "is_grouped": source.split != "random"},
+        "split": {"how": source.split, "meaning": MEANING[source.split], "is_grouped": IS_GROUPED[source.split]},
         "rows": {"known": len(table.labels), "pool": len(pool_rows), "test": len(test_rows)},
         "dropped": [{"reason": reason, "rows": n} for reason, n in table.dropped.items()]
         + [{"reason": "in the pool with exactly the features of a test row", "rows": n_duplicates}],
-        "n_numeric": features.numeric.shape[1],
-        "n_categorical": features.categorical.shape[1],
         "columns": columns,
     }
 

@@ -14,7 +14,7 @@ class Source(Section):
     split: Literal["random", "day"]
     seed: int = Field(ge=0)
     n_rows: int = Field(ge=1)
-    n_test: int = Field(ge=1)
+    n_test: int = Field(ge=16)
 
 
 class Dataset(Source):

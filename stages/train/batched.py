@@ -54,9 +54,10 @@ class BatchedAdamW(torch.optim.Optimizer):
     """
 
     def __init__(self, network: BatchedMLP, learning_rates: Tensor, weight_decays: Tensor, betas=(0.9, 0.999)):
-        rates = learning_rates.view(-1, 1, 1)
+        device = network.weights[0].device
+        rates, decays = learning_rates.view(-1, 1, 1).to(device), weight_decays.view(-1, 1, 1).to(device)
         groups: list[dict[str, Any]] = [
-            {"params": list(network.weights), "rates": rates, "decays": weight_decays.view(-1, 1, 1)},
+            {"params": list(network.weights), "rates": rates, "decays": decays},
             {"params": list(network.biases), "rates": rates, "decays": torch.zeros_like(rates)},
         ]
         super().__init__(groups, {"lr": 1.0, "betas": betas, "eps": 1e-8})
@@ -70,7 +71,7 @@ class BatchedAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             (beta1, beta2), eps = group["betas"], group["eps"]
             for parameter in group["params"]:
-                rates = group["rates"].to(parameter.device) * group["lr"]
+                rates = group["rates"] * group["lr"]
                 state = self.state[parameter]
                 if not state:
                     state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
@@ -79,6 +80,6 @@ class BatchedAdamW(torch.optim.Optimizer):
                 mean.lerp_(gradient, 1 - beta1)
                 square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
                 spread = square.sqrt().mul_(1 / math.sqrt(1 - beta2 ** state["step"])).add_(eps)
-                parameter.mul_(1 - rates * group["decays"].to(parameter.device))
+                parameter.mul_(1 - rates * group["decays"])
                 parameter.sub_(mean.div(spread).mul_(rates / (1 - beta1 ** state["step"])))
         return loss

@@ -49,7 +49,7 @@ def fit_and_tune(
     tuning: Tuning,
     test: Features,
 ) -> tuple[list[Outcome], NDArray[np.float32]]:
-    """Outcomes and test probabilities (n_replicates, n_test, n_classes).
+    """Outcomes and test probabilities (n_replicates, n_test, n_classes), NaN for a replicate that diverged.
 
     The first `n_settings` of the settings compete: each is fitted on the first `tuning_rows` of the n rows, less those
     held out, and the one with the lowest validation loss is taken. With n at most `tuning_rows` that fit is the final
@@ -71,6 +71,7 @@ def fit_and_tune(
         final = learner.fit([Job(draws[i], settings[best[i]], rep.seed) for i, rep in enumerate(replicates)])
         chosen_jobs = list(range(len(replicates)))
     probabilities = learner.predict_proba(test, chosen_jobs)
+    probabilities[[record.status == "diverged" for record in final]] = np.nan
     outcomes = [
         Outcome(settings[choice], record, losses[i].tolist())
         for i, (choice, record) in enumerate(zip(best, final, strict=True))

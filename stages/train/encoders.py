@@ -9,7 +9,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from stages.common.artefacts import Features
 
-RARE = 3  # categories in fewer rows share one entry, which also serves categories that were never seen
+RARE = 3  # categories in fewer rows share one entry; unseen ones get it too, or all zeros where none was rare
 
 
 def as_matrix(features: Features) -> NDArray[np.float32]:

@@ -43,7 +43,7 @@ class Record:
     reason: str
     training_loss: float
     validation_loss: float
-    epochs: int  # passes over the rows: epochs of a network, iterations of a solver, rounds of boosting
+    epochs: int  # made: passes over the rows: epochs of a network, iterations of a solver, rounds of boosting
     n_parameters: int
     train_flops: float
 

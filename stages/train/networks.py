@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from stages.common.artefacts import Features
+from stages.common.seeds import seed_from
 from stages.train import params
 from stages.train.batched import BatchedAdamW, BatchedMLP
 from stages.train.encoders import as_matrix, one_hot_encoder
 from stages.train.fits import Draw, Job, Record, Status
 
 CHUNK = 8192  # rows predicted at once
-STILL_FALLING = 0.005  # relative fall of the best validation loss over the last tenth of the epochs
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,21 @@ class IndexBatches:
 class BatchedTraining(pl.LightningModule):
     """One AdamW step for all models at once; after each epoch every model keeps its best weights so far.
 
+    A model has stopped when `patience` epochs brought nothing better; the others go on without it.
+
     draws: (M,) which draw of the blocks each model learns from.
     """
 
     def __init__(self, network: BatchedMLP, jobs: Sequence[Job], draws: list[int], fit: Block, validation: Block,
-                 warmup_steps: int, n_steps: int):  # fmt: skip
+                 warmup_steps: int, n_steps: int, patience: int):  # fmt: skip
         super().__init__()
         self.network, self.jobs = network, jobs
         self.fit_block, self.validation_block = fit, validation
         self.draws = torch.tensor(draws)
-        self.warmup_steps, self.n_steps = warmup_steps, n_steps
+        self.warmup_steps, self.n_steps, self.patience = warmup_steps, n_steps, patience
         self.best = [parameter.detach().clone() for parameter in network.parameters()]
         self.best_loss = torch.full((len(jobs),), math.inf)
-        self.best_losses: list[Tensor] = []  # after each epoch
+        self.best_epoch = torch.zeros(len(jobs), dtype=torch.int64)
         self.training_loss = torch.zeros(len(jobs))
         self.best_training_loss = torch.full((len(jobs),), math.nan)
 
@@ -131,7 +133,7 @@ class BatchedTraining(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.fit_block, self.validation_block = self.fit_block.to(self.device), self.validation_block.to(self.device)
-        for name in ("draws", "best_loss", "training_loss", "best_training_loss"):
+        for name in ("draws", "best_loss", "best_epoch", "training_loss", "best_training_loss"):
             setattr(self, name, getattr(self, name).to(self.device))
         self.best = [parameter.to(self.device) for parameter in self.best]
 
@@ -146,13 +148,15 @@ class BatchedTraining(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         losses = self._validation_losses()
-        is_better = losses < self.best_loss  # false for NaN
+        has_stopped = self.current_epoch - self.best_epoch > self.patience
+        is_better = (losses < self.best_loss) & ~has_stopped  # false for NaN
         self.best_loss = torch.where(is_better, losses, self.best_loss)
         mean_training_loss = self.training_loss / self.trainer.num_training_batches
         self.best_training_loss = torch.where(is_better, mean_training_loss, self.best_training_loss)
         for kept, parameter in zip(self.best, self.network.parameters(), strict=True):
             kept[is_better] = parameter.detach()[is_better]
-        self.best_losses.append(self.best_loss.cpu())
+        self.best_epoch[is_better] = self.current_epoch
+        self.trainer.should_stop = bool((self.current_epoch - self.best_epoch >= self.patience).all())
 
     @torch.no_grad()
     def _validation_losses(self) -> Tensor:
@@ -169,6 +173,13 @@ class BatchedTraining(pl.LightningModule):
 def _losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Log loss of every row in nats: logits (M, B, n_classes), labels (M, B) -> (M, B)."""
     return cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+
+
+def _constant_loss(fit: Block, validation: Block, draw: int, n_classes: int) -> float:
+    """Log loss in nats of the fitted rows' class shares on the held-out rows; every class counts one row more."""
+    counts = torch.bincount(fit.y[draw, : fit.n_rows[draw]], minlength=n_classes) + 1
+    held = validation.y[draw, : validation.n_rows[draw]]
+    return float(-torch.log(counts / counts.sum())[held].mean())
 
 
 class NetworkLearner:
@@ -188,35 +199,42 @@ class NetworkLearner:
         validation_block = Block.of(held, [draw.validation_labels for draw in draws], self._n_inputs)
 
         config = self.config
+        del fit, held  # the blocks hold the same numbers
         seeds = [job.seed for job in jobs]
         self._network = BatchedMLP(self._n_inputs, config.units, config.layers, self.n_classes, seeds)
-        batches = IndexBatches([fit_block.n_rows[d] for d in self._draw_of_job], config.batch_size, seeds)
+        rows_of_jobs = [fit_block.n_rows[draw] for draw in self._draw_of_job]
+        batches = IndexBatches(rows_of_jobs, config.batch_size, [seed_from("order", seed) for seed in seeds])
         n_epochs = max(config.epochs, math.ceil(config.min_steps / len(batches)))
         n_steps = n_epochs * len(batches)
         training = BatchedTraining(
-            self._network, jobs, self._draw_of_job, fit_block, validation_block, int(config.warmup * n_steps), n_steps
-        )
+            self._network, jobs, self._draw_of_job, fit_block, validation_block,
+            warmup_steps=int(config.warmup * n_steps), n_steps=n_steps, patience=config.patience,
+        )  # fmt: skip
         _trainer(self.hardware, n_epochs).fit(training, train_dataloaders=batches)
         with torch.no_grad():
             for parameter, best in zip(self._network.parameters(), training.best, strict=True):
                 parameter.copy_(best)
-        rows_seen = n_steps * batches.batch_size
         # A multiply and an add a weight, once forward and twice backward.
-        flops = 6.0 * rows_seen * self._network.multiplications_each()
-        return [self._record(training, m, n_epochs, flops) for m in range(len(jobs))]
+        flops_of_epoch = 6.0 * len(batches) * batches.batch_size * self._network.multiplications_each()
+        epochs = [min(n_epochs, int(best) + 1 + config.patience) for best in training.best_epoch]
+        return [self._record(training, m, n, n * flops_of_epoch) for m, n in enumerate(epochs)]
 
     def _record(self, training: BatchedTraining, m: int, n_epochs: int, flops: float) -> Record:
-        losses = [float(best[m]) for best in training.best_losses]
-        n_parameters = self._network.n_parameters_each()
-        if not math.isfinite(losses[-1]):
+        """The budget of epochs is fixed, so a network counts as unconverged where it learned nothing from it."""
+        loss, n_parameters = float(training.best_loss[m]), self._network.n_parameters_each()
+        if not math.isfinite(loss):
             reason = "the validation loss was never finite"
             return Record("diverged", reason, math.nan, math.nan, n_epochs, n_parameters, flops)
-        before = losses[-1 - max(1, n_epochs // 10)] if n_epochs > 1 else math.inf
-        fall = 1 - losses[-1] / before
-        is_falling = fall > STILL_FALLING
-        reason = f"the validation loss still fell by {fall:.1%} in the last tenth of the epochs" if is_falling else ""
-        status: Status = "unconverged" if is_falling else "ok"
-        return Record(status, reason, float(training.best_training_loss[m]), losses[-1], n_epochs, n_parameters, flops)
+        draw = self._draw_of_job[m]
+        constant = _constant_loss(training.fit_block, training.validation_block, draw, self.n_classes)
+        has_learned = loss < constant
+        reason = (
+            ""
+            if has_learned
+            else f"held-out log loss {loss:.4f}, no better than the constant predictor's {constant:.4f}"
+        )
+        status: Status = "ok" if has_learned else "unconverged"
+        return Record(status, reason, float(training.best_training_loss[m]), loss, n_epochs, n_parameters, flops)
 
     @torch.no_grad()
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:

@@ -63,6 +63,7 @@ class Network(Section):
     epochs: int = Field(ge=1)
     min_steps: int = Field(ge=1)
     warmup: float = Field(ge=0, lt=1)
+    patience: int = Field(ge=1)
     settings: list[NetworkSetting] = Field(min_length=1)
 
 

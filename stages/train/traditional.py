@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from stages.common.artefacts import Features
+from stages.common.errors import InputError
 from stages.train import params
 from stages.train.encoders import as_matrix, one_hot_encoder, ordinal_encoder
 from stages.train.fits import Job, Record, log_loss
@@ -30,17 +31,18 @@ class LogisticRegressionLearner:
     def _fit(self, job: Job) -> Record:
         assert isinstance(job.setting, params.LogisticRegressionSetting)
         encoder = one_hot_encoder(job.draw.fit)
-        X = encoder.fit_transform(as_matrix(job.draw.fit))
+        X = encoder.fit_transform(as_matrix(job.draw.fit)).astype(np.float64)  # the Hessian is close to singular
         model = LogisticRegression(C=job.setting.C, solver=self.config.solver, max_iter=self.config.max_iter)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # seen below, as a status
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             model.fit(X, job.draw.fit_labels)
         self._fitted.append((encoder, model))
         n_iter = int(model.n_iter_[0])
-        is_converged = n_iter < self.config.max_iter
+        # The solver says what went wrong; its count of iterations alone does not show a failed line search.
+        complaints = [str(w.message).splitlines()[0] for w in caught if issubclass(w.category, ConvergenceWarning)]
         return Record(
-            "ok" if is_converged else "unconverged",
-            "" if is_converged else f"the solver stopped at max_iter={n_iter}",
+            "unconverged" if complaints else "ok",
+            complaints[0] if complaints else "",
             training_loss=log_loss(job.draw.fit_labels, _aligned(model, X, self.n_classes)),
             validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
             epochs=n_iter,
@@ -55,7 +57,8 @@ class LogisticRegressionLearner:
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
-        return _aligned(model, encoder.transform(as_matrix(features)), self.n_classes)
+        X = encoder.transform(as_matrix(features)).astype(np.float64)
+        return _aligned(model, X, self.n_classes)
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         return np.stack([self._predict(job, features) for job in jobs])
@@ -90,6 +93,9 @@ class GradientBoostingLearner:
         )
         # The booster refuses validation rows of a class that it was not fitted on.
         is_known = np.isin(job.draw.validation_labels, job.draw.fit_labels)
+        if not is_known.any():
+            n = len(job.draw.fit_labels) + len(is_known)
+            raise InputError(f"n_train={n}: no held-out row has a class of the fitted rows; raise scale.sizes")
         X_validation = encoder.transform(as_matrix(job.draw.validation[is_known]))
         model.fit(X, job.draw.fit_labels, X_val=X_validation, y_val=job.draw.validation_labels[is_known])
         self._fitted.append((encoder, model))
@@ -115,7 +121,7 @@ class GradientBoostingLearner:
         return np.stack([self._predict(job, features) for job in jobs])
 
 
-def _aligned(model: Any, X: NDArray[np.float32], n_classes: int) -> NDArray[np.float32]:
+def _aligned(model: Any, X: NDArray[np.floating], n_classes: int) -> NDArray[np.float32]:
     """Probabilities over all classes, 0 for those that no fitted row had: (n_rows, n_classes)."""
     probabilities = np.zeros((len(X), n_classes), np.float32)
     probabilities[:, model.classes_] = model.predict_proba(X)
