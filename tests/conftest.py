@@ -59,4 +59,4 @@ def blobs() -> tuple[Features, np.ndarray]:
     numeric = rng.normal(size=(600, 2)).astype(np.float32) + labels[:, None]
     numeric[rng.random(600) < 0.1, 1] = np.nan
     categorical = rng.integers(4, size=(600, 1)).astype(np.int32)
-    return Features(numeric, categorical), labels.astype(np.int64)
+    return Features(numeric.astype(np.float32), categorical), labels.astype(np.int64)

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from stages.common import artefacts
 from stages.common.artefacts import Features
@@ -13,7 +14,7 @@ from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
 from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
-from stages.train.encoders import as_matrix, one_hot_encoder, ordinal_encoder
+from stages.train.encoders import Encoder
 from stages.train.fits import Draw, Job, Record, log_loss
 from stages.train.traditional import LogisticRegressionLearner
 
@@ -216,26 +217,52 @@ def test_too_few_groups_to_hold_one_out_are_refused():
         held_out(100, np.zeros(100, np.int64), BUDGET)
 
 
+def test_encodings_are_those_of_scikit_learn(blobs):
+    features, _ = blobs
+    fit, new = features[:400], features[400:]
+    encoder = Encoder(fit)
+    scaled = StandardScaler().fit(fit.numeric).transform(new.numeric)
+    words = OneHotEncoder(sparse_output=False).fit(fit.categorical).transform(new.categorical)
+    encoded = encoder.one_hot(new)
+    assert encoded.dtype == np.float32
+    assert encoded.shape == (200, 2 + 1 + 4 + 1)  # numbers, one indicator of missing, categories, rare or unseen
+    np.testing.assert_allclose(encoded[:, :2], np.nan_to_num(scaled), atol=1e-5)
+    np.testing.assert_array_equal(encoded[:, 2], np.isnan(new.numeric[:, 1]))
+    np.testing.assert_array_equal(encoded[:, 3:7], words)
+    assert not encoded[:, 7].any()
+    np.testing.assert_array_equal(encoder.ordinal(new), np.hstack([new.numeric, new.categorical]))
+
+
 def test_encoders_know_only_the_rows_they_were_fitted_on():
-    fit = Features(
-        np.array([[1.0], [3.0], [np.nan], [2.0]] * 3, np.float32), np.array([[0], [1], [1], [0]] * 3, np.int32)
-    )
-    encoder = one_hot_encoder(fit).fit(as_matrix(fit))
+    numbers = np.array([[1.0], [3.0], [np.nan], [2.0]] * 3, np.float32)
+    encoder = Encoder(Features(numbers, np.array([[0], [1], [1], [0]] * 3, np.int32)))
     unseen = Features(np.array([[2.0], [np.nan]], np.float32), np.array([[9], [1]], np.int32))
-    encoded = encoder.transform(as_matrix(unseen))
-    # mean 2 of 1, 3, 2; columns: standardised number, indicator of missing, category 0, category 1
-    np.testing.assert_allclose(encoded, [[0, 0, 0, 0], [0, 1, 0, 1]], atol=1e-6)
-    codes = ordinal_encoder(fit).fit(as_matrix(fit)).transform(as_matrix(unseen))
-    np.testing.assert_array_equal(codes, [[2, np.nan], [np.nan, 1]])
+    # mean 2 of 1, 3, 2; columns: standardised number, indicator of missing, category 0, category 1, unseen
+    np.testing.assert_allclose(encoder.one_hot(unseen), [[0, 0, 0, 0, 1], [0, 1, 0, 1, 0]], atol=1e-6)
+    np.testing.assert_array_equal(encoder.ordinal(unseen), [[2, 2], [np.nan, 1]])
 
 
 def test_rare_categories_share_the_entry_that_serves_unseen_ones():
-    codes = np.array([[0]] * 10 + [[1]] * 2 + [[2]])  # two rare categories
-    fit = Features(np.zeros((13, 1), np.float32), codes.astype(np.int32))
-    encoder = one_hot_encoder(fit).fit(as_matrix(fit))
-    rows = Features(np.zeros((4, 1), np.float32), np.array([[0], [1], [2], [7]], np.int32))
-    encoded = encoder.transform(as_matrix(rows))[:, 1:]
-    np.testing.assert_array_equal(encoded, [[1, 0], [0, 1], [0, 1], [0, 1]])
+    codes = np.array([[0]] * 10 + [[1]] * 2 + [[2]] + [[-1]] * 4)  # two rare ones; -1 is missing
+    encoder = Encoder(Features(np.zeros((17, 1), np.float32), codes.astype(np.int32)))
+    rows = Features(np.zeros((5, 1), np.float32), np.array([[0], [1], [2], [7], [-1]], np.int32))
+    encoded = encoder.one_hot(rows)[:, 1:]
+    np.testing.assert_array_equal(encoded, [[0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1], [1, 0, 0]])
+
+
+def test_a_column_of_many_categories_keeps_the_most_frequent():
+    codes = np.repeat(np.arange(400), np.r_[np.full(200, 3), np.full(200, 5)]).astype(np.int32)[:, None]
+    encoder = Encoder(Features(np.zeros((len(codes), 0), np.float32), codes))
+    (vocabulary,) = encoder.vocabularies
+    assert len(vocabulary) == 254
+    assert set(range(200, 400)) <= set(vocabulary)
+    assert encoder.ordinal(Features(np.zeros((1, 0), np.float32), np.array([[399]], np.int32))).max() == 253
+
+
+def test_a_constant_and_an_empty_column_are_harmless():
+    numbers = np.stack([np.full(20, 7.0), np.full(20, np.nan)], axis=1).astype(np.float32)
+    features = Features(numbers, np.zeros((20, 0), np.int32))
+    np.testing.assert_array_equal(Encoder(features).one_hot(features), np.tile([0, 0, 1], (20, 1)))
 
 
 def test_a_diverged_replicate_has_no_predictions(blobs):

@@ -1,50 +1,62 @@
-"""How features become a learner's inputs; everything is fitted on the rows of one fit alone."""
+"""How features become a learner's inputs; everything is fitted on the rows of one fit alone.
+
+Written here because a network's cell would otherwise import scikit-learn for this alone, a tenth of a small cell's
+time, and because its one-hot encoder has an entry for unseen categories only where some category was rare.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from stages.common.artefacts import Features
 
-RARE = 3  # categories in fewer rows share one entry; unseen ones get it too, or all zeros where none was rare
+RARE = 3  # categories in fewer rows share the last entry, which also serves categories that were never seen
+MOST = 254  # categories of a column with an entry of their own, the most frequent; what scikit-learn's booster can bin
 
 
-def as_matrix(features: Features) -> NDArray[np.float32]:
-    """Numbers, then category codes: (n_rows, n_numeric + n_categorical)."""
-    return np.hstack([features.numeric, features.categorical.astype(np.float32)])
+class Encoder:
+    """Means and deviations of the numbers, and the vocabulary of each category column, of the fitted rows."""
+
+    def __init__(self, features: Features):
+        numbers = np.asarray(features.numeric, np.float64)
+        is_missing = np.isnan(numbers)
+        n_known = np.maximum((~is_missing).sum(axis=0), 1)
+        self.mean = np.where(is_missing, 0, numbers).sum(axis=0) / n_known
+        deviation = np.sqrt(np.where(is_missing, 0, (numbers - self.mean) ** 2).sum(axis=0) / n_known)
+        self.deviation = np.where(deviation > 0, deviation, 1.0)
+        self.has_missing = is_missing.any(axis=0)
+        self.vocabularies = [_vocabulary(codes) for codes in features.categorical.T]
+
+    def one_hot(self, features: Features) -> NDArray[np.float32]:
+        """(n_rows, n_inputs): standardised numbers, 0 where missing; indicators of missing; categories one-hot.
+
+        The last entry of each category column is for rare and unseen ones.
+        """
+        numbers = ((features.numeric - self.mean) / self.deviation).astype(np.float32)
+        is_missing = np.isnan(numbers)
+        blocks = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
+        for column, vocabulary in enumerate(self.vocabularies):
+            block = np.zeros((len(features), len(vocabulary) + 1), np.float32)
+            block[np.arange(len(features)), _positions(features.categorical[:, column], vocabulary)] = 1
+            blocks.append(block)
+        return np.concatenate(blocks, axis=1)
+
+    def ordinal(self, features: Features) -> NDArray[np.float32]:
+        """(n_rows, n_numeric + n_categorical): numbers as they are; categories as positions, rare and unseen last."""
+        positions = [_positions(features.categorical[:, i], words) for i, words in enumerate(self.vocabularies)]
+        return np.column_stack([features.numeric, *positions]).astype(np.float32)
 
 
-def one_hot_encoder(features: Features) -> ColumnTransformer:
-    """Standardised numbers with 0 and an indicator where missing; categories one-hot, rare and unseen ones together."""
-    n_numeric, n_categorical = features.numeric.shape[1], features.categorical.shape[1]
-    numeric = make_pipeline(
-        StandardScaler(),
-        SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True, keep_empty_features=True),
-    )
-    categorical = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", min_frequency=RARE, sparse_output=False, dtype=np.float32
-    )
-    return _on_columns(numeric, categorical, n_numeric, n_categorical)
+def _vocabulary(codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The codes with an entry of their own, ascending; -1, missing, is a category like others."""
+    values, counts = np.unique(codes, return_counts=True)
+    frequent = counts >= RARE
+    most = np.sort(np.argsort(-counts[frequent], kind="stable")[:MOST])
+    return values[frequent][most]
 
 
-def ordinal_encoder(features: Features) -> ColumnTransformer:
-    """Numbers as they are; categories as codes below 255, rare ones together, unseen ones as missing."""
-    categorical = OrdinalEncoder(
-        handle_unknown="use_encoded_value",
-        unknown_value=np.nan,
-        min_frequency=RARE,
-        max_categories=254,
-        dtype=np.float32,
-    )
-    return _on_columns("passthrough", categorical, features.numeric.shape[1], features.categorical.shape[1])
-
-
-def _on_columns(numeric: object, categorical: object, n_numeric: int, n_categorical: int) -> ColumnTransformer:
-    parts = [
-        ("numeric", numeric, list(range(n_numeric))),
-        ("categorical", categorical, list(range(n_numeric, n_numeric + n_categorical))),
-    ]
-    return ColumnTransformer([part for part in parts if part[2]])
+def _positions(codes: NDArray[np.int32], vocabulary: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Index of each code in the vocabulary, its length for codes outside: (n_rows,)."""
+    if not len(vocabulary):
+        return np.zeros(len(codes), np.intp)
+    found = np.minimum(np.searchsorted(vocabulary, codes), len(vocabulary) - 1)
+    return np.where(vocabulary[found] == codes, found, len(vocabulary))

@@ -18,7 +18,7 @@ from stages.common.artefacts import Features
 from stages.common.seeds import seed_from
 from stages.train import params
 from stages.train.batched import BatchedAdamW, BatchedMLP
-from stages.train.encoders import as_matrix, one_hot_encoder
+from stages.train.encoders import Encoder
 from stages.train.fits import Draw, Job, Record, Status
 
 CHUNK = 8192  # rows predicted at once
@@ -191,9 +191,9 @@ class NetworkLearner:
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         draws: list[Draw] = list(dict.fromkeys(job.draw for job in jobs))
         self._draw_of_job = [draws.index(job.draw) for job in jobs]
-        self._encoders = [one_hot_encoder(draw.fit).fit(as_matrix(draw.fit)) for draw in draws]
-        fit = [encoder.transform(as_matrix(d.fit)) for encoder, d in zip(self._encoders, draws, strict=True)]
-        held = [encoder.transform(as_matrix(d.validation)) for encoder, d in zip(self._encoders, draws, strict=True)]
+        self._encoders = [Encoder(draw.fit) for draw in draws]
+        fit = [encoder.one_hot(draw.fit) for encoder, draw in zip(self._encoders, draws, strict=True)]
+        held = [encoder.one_hot(draw.validation) for encoder, draw in zip(self._encoders, draws, strict=True)]
         self._n_inputs = max(matrix.shape[1] for matrix in fit)
         fit_block = Block.of(fit, [draw.fit_labels for draw in draws], self._n_inputs)
         validation_block = Block.of(held, [draw.validation_labels for draw in draws], self._n_inputs)
@@ -241,10 +241,10 @@ class NetworkLearner:
         network = self._network.to("cpu")
         probabilities = np.empty((len(jobs), len(features), self.n_classes), np.float32)
         for start in range(0, len(features), CHUNK):
-            matrix = as_matrix(features[start : start + CHUNK])
-            X = torch.zeros(len(jobs), len(matrix), self._n_inputs)
+            chunk = features[start : start + CHUNK]
+            X = torch.zeros(len(jobs), len(chunk), self._n_inputs)
             for i, job in enumerate(jobs):
-                encoded = self._encoders[self._draw_of_job[job]].transform(matrix)
+                encoded = self._encoders[self._draw_of_job[job]].one_hot(chunk)
                 X[i, :, : encoded.shape[1]] = torch.from_numpy(encoded)
             logits = network(X, list(jobs))
             probabilities[:, start : start + CHUNK] = torch.softmax(logits, dim=2).numpy()

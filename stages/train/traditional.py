@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
-from stages.train.encoders import as_matrix, one_hot_encoder, ordinal_encoder
+from stages.train.encoders import Encoder
 from stages.train.fits import Job, Record, log_loss
 
 
@@ -22,7 +22,7 @@ class LogisticRegressionLearner:
 
     def __init__(self, config: params.LogisticRegression, n_classes: int):
         self.config, self.n_classes = config, n_classes
-        self._fitted: list[tuple[Any, Any]] = []
+        self._fitted: list[tuple[Encoder, Any]] = []
 
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         self._fitted.clear()
@@ -30,8 +30,8 @@ class LogisticRegressionLearner:
 
     def _fit(self, job: Job) -> Record:
         assert isinstance(job.setting, params.LogisticRegressionSetting)
-        encoder = one_hot_encoder(job.draw.fit)
-        X = encoder.fit_transform(as_matrix(job.draw.fit)).astype(np.float64)  # the Hessian is close to singular
+        encoder = Encoder(job.draw.fit)
+        X = encoder.one_hot(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
         model = LogisticRegression(C=job.setting.C, solver=self.config.solver, max_iter=self.config.max_iter)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -57,7 +57,7 @@ class LogisticRegressionLearner:
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
-        X = encoder.transform(as_matrix(features)).astype(np.float64)
+        X = encoder.one_hot(features).astype(np.float64)
         return _aligned(model, X, self.n_classes)
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
@@ -69,7 +69,7 @@ class GradientBoostingLearner:
 
     def __init__(self, config: params.GradientBoosting, n_classes: int):
         self.config, self.n_classes = config, n_classes
-        self._fitted: list[tuple[Any, Any]] = []
+        self._fitted: list[tuple[Encoder, Any]] = []
 
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         self._fitted.clear()
@@ -78,8 +78,8 @@ class GradientBoostingLearner:
     def _fit(self, job: Job) -> Record:
         setting = job.setting
         assert isinstance(setting, params.GradientBoostingSetting)
-        encoder = ordinal_encoder(job.draw.fit)
-        X = encoder.fit_transform(as_matrix(job.draw.fit))
+        encoder = Encoder(job.draw.fit)
+        X = encoder.ordinal(job.draw.fit)
         is_categorical = np.arange(X.shape[1]) >= job.draw.fit.numeric.shape[1]
         model = HistGradientBoostingClassifier(
             learning_rate=setting.learning_rate,
@@ -96,7 +96,7 @@ class GradientBoostingLearner:
         if not is_known.any():
             n = len(job.draw.fit_labels) + len(is_known)
             raise InputError(f"n_train={n}: no held-out row has a class of the fitted rows; raise scale.sizes")
-        X_validation = encoder.transform(as_matrix(job.draw.validation[is_known]))
+        X_validation = encoder.ordinal(job.draw.validation[is_known])
         model.fit(X, job.draw.fit_labels, X_val=X_validation, y_val=job.draw.validation_labels[is_known])
         self._fitted.append((encoder, model))
         n_trees = model.n_iter_ * (self.n_classes if self.n_classes > 2 else 1)
@@ -115,7 +115,7 @@ class GradientBoostingLearner:
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
-        return _aligned(model, encoder.transform(as_matrix(features)), self.n_classes)
+        return _aligned(model, encoder.ordinal(features), self.n_classes)
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         return np.stack([self._predict(job, features) for job in jobs])
