@@ -9,7 +9,6 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: install
 	python -m stages.compose $(OVERRIDES)
-	python -m stages.prune
 	dvc repro
 	@echo && cat results/answer.txt && echo "The report: $(CURDIR)/results/report.html"
 
@@ -25,14 +24,16 @@ install: $(BIN)/installed
 $(BIN)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || \
+		{ echo "error: $(PYTHON) has no ensurepip; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet --requirement requirements.lock
 	touch $@
 
-lock:  # newest versions that pyproject.toml allows; torch without the local label of a CPU build
+lock: install  # newest versions that pyproject.toml allows; torch without the local label of a CPU build
 	pip-compile --quiet --strip-extras --extra dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--no-annotate --no-header --upgrade --output-file requirements.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
 
-prune:  # remove predictions that the grid no longer names
+prune: install  # remove predictions that the grid no longer names
 	python -m stages.prune
