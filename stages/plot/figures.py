@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from stages.plot.params import Plot, Style
 
@@ -47,6 +47,7 @@ def performance(curves: list[Curve], metric_label: str, levels: dict[str, float]
     axes.set_ylabel(metric_label)
     axes.set_xscale("log", base=2)
     _label_sizes(axes, curves)
+    _fit_height(axes, curves)
     _draw_levels(axes, levels)
     return _finish(figure, axes, curves, plot)
 
@@ -58,7 +59,7 @@ def error_against_data(curves: list[Curve], levels: dict[str, float], plot: Plot
     axes.set_xlabel("amount of data: labels that pay for fitting and tuning")
     axes.set_xscale("log", base=2)
     _label_sizes(axes, curves)
-    _log_error_axis(axes, levels)
+    _log_error_axis(axes, curves, levels)
     return _finish(figure, axes, curves, plot)
 
 
@@ -68,7 +69,7 @@ def error_against_compute(curves: list[Curve], levels: dict[str, float], plot: P
     _draw(axes, curves, plot)
     axes.set_xlabel("compute of one fit: floating-point operations")
     axes.set_xscale("log")
-    _log_error_axis(axes, levels)
+    _log_error_axis(axes, curves, levels)
     return _finish(figure, axes, curves, plot)
 
 
@@ -95,22 +96,23 @@ def _draw_levels(axes: Axes, levels: dict[str, float]) -> None:
 
     A level so far away that it would squeeze the curves into less than a third of the height is named at the edge.
     """
-    low, high = axes.get_ylim()
-    scale = np.log if axes.get_yscale() == "log" else float
-    height = scale(high) - scale(low)
+    is_log = axes.get_yscale() == "log"
+    low, high = np.log(axes.get_ylim()) if is_log else axes.get_ylim()
+    height, bottom, top = high - low, low, high
     for value in dict.fromkeys(levels.values()):
         names = " and ".join(name for name, level in levels.items() if level == value)
-        above, below = scale(value) - scale(high), scale(low) - scale(value)
-        if max(above, below) > 2 * height:
-            side = "above" if above > 0 else "below"
-            edge, offset = (1, -9) if above > 0 else (0, 3)
+        place = np.log(value) if is_log else value
+        if max(place - high, low - place) > 2 * height:
+            side, edge, offset = ("above", 1, -9) if place > high else ("below", 0, 3)
             axes.annotate(f"{names}: {value:.3g}, {side} the axis", (0, edge), xycoords="axes fraction",
                           xytext=(3, offset), textcoords="offset points", fontsize=8,
                           color="#777777")  # fmt: skip
             continue
+        bottom, top = min(bottom, place - 0.05 * height), max(top, place + 0.05 * height)
         axes.axhline(value, color="#999999", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(f"{names} {value:.3g}", (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
                       textcoords="offset points", fontsize=8, color="#777777")  # fmt: skip
+    axes.set_ylim(*(np.exp([bottom, top]) if is_log else (bottom, top)))
 
 
 def _label_sizes(axes: Axes, curves: list[Curve]) -> None:
@@ -119,19 +121,35 @@ def _label_sizes(axes: Axes, curves: list[Curve]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _log_error_axis(axes: Axes, levels: dict[str, float]) -> None:
+def _log_error_axis(axes: Axes, curves: list[Curve], levels: dict[str, float]) -> None:
     axes.set_ylabel("Error")
     axes.set_yscale("log")
+    _fit_height(axes, curves)
     _draw_levels(axes, levels)
     low, high = axes.get_ylim()
-    ticks = [
-        t
-        for t in (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1)
-        if low <= t <= high
-    ]
-    axes.set_yticks(ticks)
+    if high < 4 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    else:
+        decades = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+        axes.set_yticks([tick for tick in decades if low <= tick <= high])
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _fit_height(axes: Axes, curves: list[Curve]) -> None:
+    """Limits that show every mean; a band widens them by a third of the means' range at most, then it is cut."""
+    means = np.array([value for curve in curves for value in curve.mean])
+    bands = np.array([value for curve in curves for value in [*curve.low, *curve.high]])
+    is_log = axes.get_yscale() == "log"
+    means, bands = (np.log(values[values > 0]) if is_log else values for values in (means, bands))
+    if not len(means):
+        return
+    room = max((means.max() - means.min()) / 3, 1e-3)
+    low = max(means.min() - room, min(np.nanmin(bands, initial=means.min()), means.min()))
+    high = min(means.max() + room, max(np.nanmax(bands, initial=means.max()), means.max()))
+    margin = 0.04 * (high - low) + 1e-6
+    limits = np.array([low - margin, high + margin])
+    axes.set_ylim(*(np.exp(limits) if is_log else limits))
 
 
 def _finish(figure: Figure, axes: Axes, curves: list[Curve], plot: Plot) -> str:
