@@ -143,6 +143,15 @@ def test_a_network_stops_on_its_own_patience_whatever_the_others_do(blobs):
     assert record.validation_loss == pytest.approx(records[0].validation_loss, abs=1e-4)
 
 
+def test_no_network_keeps_the_weights_of_its_warm_up(blobs):
+    features, labels = blobs
+    noise = np.random.default_rng(0).permutation(labels)  # nothing to learn: held-out loss is lowest at the start
+    config = CONFIG.model_copy(update={"patience": 1, "min_steps": 100, "warmup": 0.5})
+    (record,) = NetworkLearner(config, 2, HARDWARE).fit([make_job(features, noise, 0, 200, seed=1)])
+    epochs_of_warmup = 10  # of 20, each of 5 steps of 32 rows
+    assert record.epochs >= epochs_of_warmup + 1
+
+
 def test_a_network_that_learned_nothing_is_marked(blobs):
     features, labels = blobs
     learner = NetworkLearner(CONFIG, 2, HARDWARE)

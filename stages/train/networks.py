@@ -97,7 +97,9 @@ class IndexBatches:
 class BatchedTraining(pl.LightningModule):
     """One AdamW step for all models at once; after each epoch every model keeps its best weights so far.
 
-    A model has stopped when `patience` epochs brought nothing better; the others go on without it.
+    A model has stopped when `patience` epochs brought nothing better; the others go on without it. Epochs that end
+    within the warm-up do not count: there a network that has learned next to nothing can still have the lowest loss,
+    because it is not yet sure of anything.
 
     draws: (M,) which draw of the blocks each model learns from.
     """
@@ -147,6 +149,9 @@ class BatchedTraining(pl.LightningModule):
         return losses.sum()  # a model's gradient is that of its own mean loss
 
     def on_train_epoch_end(self) -> None:
+        if self.global_step < self.warmup_steps:
+            self.best_epoch[:] = self.current_epoch
+            return
         losses = self._validation_losses()
         has_stopped = self.current_epoch - self.best_epoch > self.patience
         is_better = (losses < self.best_loss) & ~has_stopped  # false for NaN
