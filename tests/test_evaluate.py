@@ -67,6 +67,7 @@ def save_cell(learner: str, n_train: int, correct: list[int], **info: object) ->
     folder = artefacts.cell_path(learner, n_train)
     artefacts.save_predictions(folder, np.stack([known_accuracy(c) for c in correct]))
     cell = {"learner": learner, "n_train": n_train, "status": "ok", "reason": ""}
+    cell |= {"replicates": [{"draw": i, "initialisation": i} for i in range(len(correct))]}
     cell |= {"n_parameters": [7] * len(correct), "train_flops": [1e6] * len(correct)} | info
     artefacts.save_json(folder / "cell.json", cell)
     artefacts.save_json(folder / "timing.json", {"fit_seconds": 1.5, "host": {"processor": "x", "cores": 2}})

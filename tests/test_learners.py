@@ -287,6 +287,7 @@ def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(set_params, blobs
         artefacts.save_features(side, features[rows])
     artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
     artefacts.save_array(artefacts.subset_path(64), np.tile(np.arange(64), (3, 1)))
+    artefacts.save_json(artefacts.pairs_path(64), [[0, 0], [1, 1], [2, 2]])
     artefacts.save_json(artefacts.FEATURES / "layout.json", {"n_classes": 2, "is_grouped": False})
     train_params = BUDGET.model_dump() | {"timeout_seconds": 1}
     scale = {"n_settings": 1, "tuning_rows": 64}

@@ -11,9 +11,11 @@ from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.subsample.__main__ import main
 
+SCALE = {"n_replicates": 4, "variance_size": 128, "n_crossed": 3}
+
 
 def cut(sizes: list[int], set_params: Callable[..., None], labels: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
-    set_params(grid={"learners": [], "sizes": sizes}, scale={"n_replicates": 3}, subsample={"seed": seed})
+    set_params(grid={"learners": [], "sizes": sizes}, scale=SCALE, subsample={"seed": seed})
     artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels)
     main()
     return {n: np.load(artefacts.subset_path(n)) for n in sizes}
@@ -26,7 +28,7 @@ def labels() -> np.ndarray:
 
 def test_smaller_subsets_are_prefixes_of_larger_ones(set_params, labels):
     subsets = cut([64, 128, 512], set_params, labels)
-    assert subsets[64].shape == (3, 64)
+    assert subsets[64].shape == (4, 64)
     assert subsets[64].dtype == np.int64
     np.testing.assert_array_equal(subsets[512][:, :64], subsets[64])
     np.testing.assert_array_equal(subsets[512][:, :128], subsets[128])
@@ -49,9 +51,18 @@ def test_subsets_have_identical_bytes_whatever_other_sizes_are_configured(set_pa
 
 def test_replicates_and_seeds_draw_different_rows(set_params, labels):
     first = cut([200], set_params, labels)[200]
-    assert len({tuple(sorted(rows)) for rows in first}) == 3
+    assert len({tuple(sorted(rows)) for rows in first}) == 4
     other = cut([200], set_params, labels, seed=1)[200]
     assert not np.array_equal(first, other)
+
+
+def test_at_the_variance_size_the_first_draws_and_initialisations_are_crossed(set_params, labels):
+    cut([64, 128], set_params, labels)
+    diagonal = [[0, 0], [1, 1], [2, 2], [3, 3]]
+    assert artefacts.load_json(artefacts.pairs_path(64)) == diagonal
+    crossed = artefacts.load_json(artefacts.pairs_path(128))
+    assert crossed[:4] == diagonal
+    assert sorted(crossed) == sorted([[i, j] for i in range(3) for j in range(3)] + [[3, 3]])
 
 
 def test_rows_within_a_class_are_drawn_uniformly():

@@ -48,6 +48,11 @@ def subset_path(n_train: int) -> Path:
     return SUBSETS / f"{n_train}.npy"
 
 
+def pairs_path(n_train: int) -> Path:
+    """The list of [draw, initialisation] that every learner is fitted on at this size."""
+    return SUBSETS / f"{n_train}.json"
+
+
 def cell_path(learner: str, n_train: int) -> Path:
     return PREDICTIONS / learner / str(n_train)
 

@@ -59,7 +59,8 @@ def check_grid(grid: Grid) -> None:
 def load_cell(learner: str, n_train: int) -> Cell:
     folder = artefacts.cell_path(learner, n_train)
     info, timing = artefacts.load_json(folder / "cell.json"), artefacts.load_json(folder / "timing.json")
-    return Cell(learner, n_train, artefacts.load_predictions(folder), info, timing)
+    own = [pair["draw"] == pair["initialisation"] for pair in info["replicates"]]  # the others cross the two
+    return Cell(learner, n_train, artefacts.load_predictions(folder)[own], info, timing)
 
 
 if __name__ == "__main__":

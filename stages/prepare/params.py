@@ -1,10 +1,12 @@
 """The `dataset` section."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from stages.common.params import Section
+
+ScaleName = Literal["smoke", "quick", "full"]
 
 
 class Source(Section):
@@ -21,11 +23,12 @@ class Dataset(Source):
     """The whole section."""
 
     metric: Literal["roc_auc", "accuracy", "error", "log_loss"]
-    sizes: dict[Literal["smoke", "quick", "full"], list[int]]
+    sizes: dict[ScaleName, list[int]]
+    variance_size: dict[ScaleName, int | None]
 
-    @field_validator("sizes")
+    @field_validator("sizes", "variance_size")
     @classmethod
-    def _names_every_scale(cls, sizes: dict[str, list[int]]) -> dict[str, list[int]]:
-        if missing := {"smoke", "quick", "full"} - set(sizes):
-            raise ValueError(f"a list for each of smoke, quick, full is needed; missing: {', '.join(sorted(missing))}")
-        return sizes
+    def _names_every_scale(cls, by_scale: dict[str, Any]) -> dict[str, Any]:
+        if missing := {"smoke", "quick", "full"} - set(by_scale):
+            raise ValueError(f"an entry for each of smoke, quick, full; missing: {', '.join(sorted(missing))}")
+        return by_scale

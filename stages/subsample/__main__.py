@@ -1,4 +1,4 @@
-"""Cut each size from each replicate's labelling order: the first n rows of it."""
+"""Cut each size from each draw's labelling order, and list which initialisations each draw is fitted with."""
 
 import numpy as np
 
@@ -11,16 +11,24 @@ from stages.subsample.params import Replicates, Sizes, Subsample
 
 def main() -> None:
     sizes = params.load(Sizes, "grid").sizes
-    n_replicates = params.load(Replicates, "scale").n_replicates
+    replicates = params.load(Replicates, "scale")
     seed = params.load(Subsample, "subsample").seed
     labels = np.array(artefacts.load_array(artefacts.PREPARED / "pool_labels.npy"))
     if max(sizes) > len(labels):
         raise InputError(f"n_train={max(sizes)} exceeds the pool of {len(labels)} rows; lower scale.sizes")
 
-    draws = [np.random.default_rng(seed_from("draw", seed, replicate)) for replicate in range(n_replicates)]
+    draws = [np.random.default_rng(seed_from("draw", seed, replicate)) for replicate in range(replicates.n_replicates)]
     orders = np.stack([stratified_order(labels, rng) for rng in draws])  # (n_replicates, n_pool)
     for n_train in sizes:
         artefacts.save_array(artefacts.subset_path(n_train), orders[:, :n_train].astype(np.int64))
+        n_crossed = replicates.n_crossed if n_train == replicates.variance_size else 1
+        artefacts.save_json(artefacts.pairs_path(n_train), pairs(replicates.n_replicates, n_crossed))
+
+
+def pairs(n_draws: int, n_crossed: int) -> list[tuple[int, int]]:
+    """(draw, initialisation) of every fit: each draw with its own, then the first n_crossed each with each."""
+    crossed = range(min(n_crossed, n_draws))
+    return [(draw, draw) for draw in range(n_draws)] + [(i, j) for i in crossed for j in crossed if i != j]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ class Replicates(Section):
     """What `subsample` reads of `scale`."""
 
     n_replicates: int = Field(ge=3)
+    variance_size: int | None = Field(ge=1)
+    n_crossed: int = Field(ge=3)
 
 
 class Sizes(Section):

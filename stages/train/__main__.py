@@ -41,9 +41,10 @@ def main() -> None:
         artefacts.load_array(FEATURES / "pool_groups.npy") if layout["is_grouped"] else None,
     )
     test = artefacts.load_features("test")
+    rows_of_draws = artefacts.load_array(artefacts.subset_path(n_train))
     replicates = [
-        Replicate(draw, draw, np.array(rows), seed_from("initialisation", budget.seed, name, draw))
-        for draw, rows in enumerate(artefacts.load_array(artefacts.subset_path(n_train)))
+        Replicate(draw, init, np.array(rows_of_draws[draw]), seed_from("initialisation", budget.seed, name, init))
+        for draw, init in artefacts.load_json(artefacts.pairs_path(n_train))
     ]
 
     learner, hardware = make_learner(config, layout["n_classes"], budget.threads)
