@@ -23,7 +23,7 @@ from pydantic import field_validator
 from stages.common import artefacts
 from stages.common.errors import InputError, nearest, run
 from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
-from stages.evaluate.params import Evaluate
+from stages.evaluate.params import Advice, Evaluate
 from stages.plot.params import Plot
 from stages.prepare.params import Dataset
 from stages.prune import prune
@@ -63,6 +63,7 @@ class Study(Section):
     subsample: Subsample
     train: Train
     evaluate: Evaluate
+    advice: Advice
     plot: Plot
 
 

@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn, bands against scipy, and curves against learners whose curve is known."""
+"""The stage as a whole: learners whose curve is known, marks, files, and what a broken study leaves behind."""
 
 import json
 from pathlib import Path
@@ -6,52 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import metrics as oracle
 
 from stages.common import artefacts
 from stages.common.artefacts import PREPARED, RESULTS
 from stages.common.errors import InputError
+from stages.common.params import read_yaml
 from stages.evaluate.__main__ import main
-from stages.evaluate.curves import band
-from stages.evaluate.metrics import METRICS, chance
-
-
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_metrics_agree_with_scikit_learn(n_classes):
-    rng = np.random.default_rng(0)
-    labels = rng.integers(n_classes, size=500)
-    probabilities = rng.dirichlet(np.ones(n_classes), size=500)
-    scores = probabilities[:, 1] if n_classes == 2 else probabilities
-    expected = {
-        "roc_auc": oracle.roc_auc_score(labels, scores, multi_class="ovr", average="macro"),
-        "accuracy": oracle.accuracy_score(labels, probabilities.argmax(axis=1)),
-        "error": oracle.zero_one_loss(labels, probabilities.argmax(axis=1)),
-        "log_loss": oracle.log_loss(labels, probabilities),
-    }
-    assert set(expected) == set(METRICS)
-    for name, metric in METRICS.items():
-        assert metric(labels, probabilities) == pytest.approx(expected[name], abs=1e-12)
-
-
-@pytest.mark.parametrize("name", ["roc_auc", "accuracy", "error", "log_loss"])
-def test_chance_is_what_guessing_reaches(name):
-    rng = np.random.default_rng(0)
-    labels = rng.integers(4, size=200_000)
-    guesses = np.full((200_000, 4), 0.25) if name == "log_loss" else np.eye(4)[rng.integers(4, size=200_000)]
-    assert METRICS[name](labels, guesses) == pytest.approx(chance(name, 4), abs=0.005)
-
-
-def test_the_band_is_the_t_interval():
-    values = [0.61, 0.64, 0.66, 0.60]
-    expected = stats.t.interval(0.9, 3, np.mean(values), stats.sem(values))
-    assert band(values, 0.9) == pytest.approx((np.mean(values), *expected))
-
-
-def test_one_replicate_has_no_band():
-    mean, low, high = band([0.7], 0.95)
-    assert mean == 0.7
-    assert np.isnan([low, high]).all()
-
+from stages.evaluate.metrics import METRICS
 
 N_TEST = 1000
 
@@ -66,7 +27,7 @@ def known_accuracy(correct: int) -> np.ndarray:
 def save_cell(learner: str, n_train: int, correct: list[int], **info: object) -> None:
     folder = artefacts.cell_path(learner, n_train)
     artefacts.save_predictions(folder, np.stack([known_accuracy(c) for c in correct]))
-    cell = {"learner": learner, "n_train": n_train, "status": "ok", "reason": ""}
+    cell = {"learner": learner, "n_train": n_train, "status": "ok", "reason": "", "kind": "network"}
     cell |= {"replicates": [{"draw": i, "initialisation": i} for i in range(len(correct))]}
     cell |= {"n_parameters": [7] * len(correct), "train_flops": [1e6] * len(correct)} | info
     artefacts.save_json(folder / "cell.json", cell)
@@ -74,16 +35,20 @@ def save_cell(learner: str, n_train: int, correct: list[int], **info: object) ->
 
 
 @pytest.fixture
-def study(set_params):
+def study(set_params, default_params):
     """A mock learner whose accuracy is .6, .7, .8 at 64, 128, 256, and one that stays at .65."""
+    defaults = read_yaml(default_params)
+    claims = defaults["evaluate"]["claims"] | {"simple": "flat", "networks": ["rising"]}
     set_params(
         grid={"learners": ["rising", "flat"], "sizes": [64, 128, 256]},
-        evaluate={"confidence": 0.95},
+        evaluate=defaults["evaluate"] | {"claims": claims},
+        advice=defaults["advice"],
         dataset={"metric": "accuracy"},
     )
     artefacts.save_array(PREPARED / "test_labels.npy", np.repeat([0, 1], N_TEST // 2).astype(np.int64))
     artefacts.save_json(PREPARED / "dataset.json", {
-        "name": "mock", "split": {"how": "random"}, "pool_class_rows": [300, 100], "rows": {"pool": 400}})  # fmt: skip
+        "name": "mock", "split": {"how": "random", "is_grouped": False}, "pool_class_rows": [300, 100],
+        "classes": ["no", "yes"]})  # fmt: skip
     for n, correct in {64: 600, 128: 700, 256: 800}.items():
         save_cell("rising", n, [correct - 10, correct, correct + 10])
         save_cell("flat", n, [650, 650, 650])
@@ -98,21 +63,23 @@ def test_a_mock_learner_with_a_known_curve_comes_out_exactly(study):
     curves = read_curves()
     for n, accuracy in {64: 0.6, 128: 0.7, 256: 0.8}.items():
         row = curves["rising", n, "accuracy"]
-        half = stats.t.ppf(0.975, 2) * 0.01 / np.sqrt(3)
         assert float(row["mean"]) == pytest.approx(accuracy, abs=1e-6)
-        assert float(row["low"]) == pytest.approx(accuracy - half, abs=1e-5)
-        assert float(row["high"]) == pytest.approx(accuracy + half, abs=1e-5)
+        assert float(row["low"]) < accuracy < float(row["high"])
         assert float(curves["rising", n, "error"]["mean"]) == pytest.approx(1 - accuracy, abs=1e-6)
         log_loss = -accuracy * np.log(0.75) - (1 - accuracy) * np.log(0.25)
         assert float(curves["rising", n, "log_loss"]["mean"]) == pytest.approx(log_loss, abs=1e-5)
         flat = curves["flat", n, "accuracy"]
-        assert (flat["mean"], flat["low"], flat["high"], flat["n_replicates"]) == ("0.65", "0.65", "0.65", "3")
+        # Replicates all alike leave the binomial error of 1000 test rows.
+        half = stats.t.ppf(0.975, 999) * np.sqrt(0.65 * 0.35 / 999)
+        assert [float(flat[key]) for key in ("mean", "low", "high")] == pytest.approx([0.65, 0.65 - half, 0.65 + half],
+                                                                                      abs=1e-5)  # fmt: skip
+    steps = {step["learner"]: step for step in artefacts.load_json(RESULTS / "shapes.json")["last_steps"]}
+    assert steps["rising"]["gain"] == pytest.approx(0.1)
+    assert (steps["flat"]["low"], steps["flat"]["gain"], steps["flat"]["high"]) == (0, 0, 0)
     summary = json.loads(Path("results/metrics.json").read_text())
-    assert summary["learners"]["rising"]["last_gain"] == pytest.approx(0.1)
-    assert summary["learners"]["flat"]["last_gain"] == pytest.approx(0)
     assert summary["constant"]["accuracy"] == 0.5  # it predicts the pool's majority class, half of the test rows
     answer = Path("results/answer.txt").read_text()
-    assert answer.index("rising") < answer.index("flat")
+    assert answer.index("\n  rising") < answer.index("\n  flat  ")
 
 
 def test_the_columns_of_curves_csv_are_the_contract(study):
@@ -151,7 +118,11 @@ def test_replicates_without_a_fit_are_left_out_and_not_counted(study):
     assert row["n_replicates"] == "2"
     marked = [cell for cell in artefacts.load_json(RESULTS / "cells.json") if cell["status"] != "ok"]
     assert [(cell["learner"], cell["n_train"]) for cell in marked] == [("rising", 64)]
-    assert marked[0]["marks"] == ["diverged: the loss was not finite", "1 of 3 replicates have no usable fit"]
+    assert marked[0]["marks"] == [
+        "diverged: the loss was not finite",
+        "1 of 3 replicates have no usable fit",
+        "2 replicates say next to nothing about their spread",
+    ]
 
 
 def test_cells_that_share_most_of_their_rows_or_learned_nothing_are_marked(study):
@@ -159,9 +130,10 @@ def test_cells_that_share_most_of_their_rows_or_learned_nothing_are_marked(study
     main()
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
     assert marks["rising", 128] == []
-    assert marks["rising", 256] == ["any two replicates share about 64% of their rows: the band is too narrow"]
-    (mark,) = marks["flat", 64]
-    assert "no better than the constant predictor" in mark
+    (overlap,) = marks["rising", 256]
+    assert overlap.startswith("any two replicates share about 64% of their rows")
+    assert "no better than the constant predictor" in marks["flat", 64][0]
+    assert marks["flat", 64][1] == "0.5000 is not surely better than chance, 0.5000"
     assert "3 of 6 cells are marked" in Path("results/answer.txt").read_text()
 
 
@@ -171,7 +143,9 @@ def test_a_learner_without_a_fit_at_the_largest_size_is_named_in_the_answer(stud
     answer = Path("results/answer.txt").read_text()
     assert "rising" in answer
     assert "no usable fit" in answer
-    assert artefacts.load_json(RESULTS / "metrics.json")["learners"]["rising"]["last_gain"] is None
+    assert artefacts.load_json(RESULTS / "metrics.json")["learners"]["rising"]["mean"] is None
+    verdicts = {claim["id"]: claim["verdict"] for claim in artefacts.load_json(RESULTS / "claims.json")}
+    assert verdicts["small_network"] == "not tested"
 
 
 def test_a_cell_without_any_fit_has_empty_values(study):
@@ -179,3 +153,57 @@ def test_a_cell_without_any_fit_has_empty_values(study):
     main()
     row = read_curves()["flat", 64, "accuracy"]
     assert (row["mean"], row["low"], row["high"], row["n_replicates"]) == ("", "", "", "0")
+
+
+def test_the_files_hold_what_the_contract_names(study):
+    main()
+    claims = artefacts.load_json(RESULTS / "claims.json")
+    assert [claim["id"] for claim in claims] == [
+        "plateau", "small_network", "bigger_network", "both_scales", "small_data", "million"]  # fmt: skip
+    assert all(set(claim) == {"id", "statement", "verdict", "evidence"} for claim in claims)
+    verdicts = {claim["id"]: claim["verdict"] for claim in claims}
+    assert verdicts == {"plateau": "supported", "small_network": "supported", "bigger_network": "not tested",
+                        "both_scales": "supported", "small_data": verdicts["small_data"],
+                        "million": "not tested"}  # fmt: skip
+    header = (RESULTS / "forecast.csv").read_text().splitlines()[0]
+    assert header.startswith("learner,metric,n_train,kind,predicted,low80,high80,low95,high95")
+    advice = artefacts.load_json(RESULTS / "advice.json")
+    assert advice["answer"] in ("more data", "bigger network", "stop", "cannot tell yet")
+    rows = artefacts.load_csv(RESULTS / "classes.csv")
+    assert {(row["class"], row["metric"]) for row in rows} == {("no", "error"), ("yes", "error")}
+    of_curves = {row["metric"] for row in artefacts.load_csv(RESULTS / "curves.csv")}
+    assert of_curves == set(METRICS)
+
+
+def test_crossed_replicates_split_the_variance_and_leave_the_curve_alone(study):
+    main()
+    before = read_curves()["rising", 64, "accuracy"]
+    pairs = [(0, 0), (1, 1), (2, 2), *((d, i) for d in range(3) for i in range(3) if d != i)]
+    correct = [600 + 10 * (d - 1) + 3 * (i - 1) - 3 * (d - 1) * (d == i) for d, i in pairs]
+    save_cell("rising", 64, correct, replicates=[{"draw": d, "initialisation": i} for d, i in pairs])
+    main()
+    assert read_curves()["rising", 64, "accuracy"] == before
+    (split,) = artefacts.load_json(RESULTS / "shapes.json")["variance"]
+    assert split["draw"] > split["initialisation"]
+    assert (split["learner"], split["n_train"]) == ("rising", 64)
+
+
+def test_grouped_test_rows_widen_the_band(study):
+    main()
+    before = read_curves()["flat", 64, "accuracy"]
+    card = artefacts.load_json(PREPARED / "dataset.json")
+    card["split"]["is_grouped"] = True
+    artefacts.save_json(PREPARED / "dataset.json", card)
+    artefacts.save_array(artefacts.FEATURES / "test_groups.npy", np.repeat(np.arange(50) * 3, 20))
+    main()
+    after = read_curves()["flat", 64, "accuracy"]
+    assert after["mean"] == before["mean"]
+    assert float(after["low"]) < float(before["low"])
+
+
+def test_a_class_of_which_hardly_a_row_is_among_the_labels_is_marked(study):
+    card = artefacts.load_json(PREPARED / "dataset.json") | {"pool_class_rows": [9998, 2]}
+    artefacts.save_json(PREPARED / "dataset.json", card)
+    main()
+    marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
+    assert "hardly a row among the 64 labels is of class 'yes'" in marks["rising", 64]

@@ -91,7 +91,7 @@ def results(set_params):
         "status": "ok",
         "reason": "",
         "marks": [],
-        "replicates": [{}] * 3,
+        "replicates": [{"draw": i, "initialisation": i} for i in range(3)],
         "budget": {"validation_share": 0.2, "validation_rows": 64, "n_settings": 2, "tuning_rows": 128},
         "accelerator": "cpu",
         "precision": "32-true",
@@ -107,6 +107,35 @@ def results(set_params):
     cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}", "marks": [f"diverged: because of {NASTY}"]}
     artefacts.save_json(RESULTS / "cells.json", cells)
     artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
+    forecasts = [
+        {"learner": "a", "metric": "accuracy", "n_train": n, "kind": kind, "predicted": 0.8,
+         "low80": 0.7, "high80": 0.9, "low95": 0.6, "high95": 0.95, "largest_seen": 128, "measured": measured}
+        for kind, n, measured in (("forecast", 256, None), ("forecast", 512, None), ("backtest", 128, 0.79))
+    ]  # fmt: skip
+    artefacts.save_csv(RESULTS / "forecast.csv", forecasts, list(forecasts[0]))
+    of_class = {
+        "learner": "a",
+        "class": NASTY,
+        "metric": "error",
+        "mean": 0.1,
+        "low": 0,
+        "high": 0.2,
+        "n_replicates": 3,
+    }
+    artefacts.save_csv(RESULTS / "classes.csv", [of_class | {"n_train": n} for n in (64, 128)], ["n_train", *of_class])
+    evidence = {"reason": NASTY, "effect": 0.01, "low": None, "high": None, "p_supported": None}
+    claim = {"id": "plateau", "statement": "It flattens.", "verdict": "not tested", "evidence": evidence}
+    artefacts.save_json(RESULTS / "claims.json", [claim])
+    grade = {"factor": 2, "n_forecasts": 1, "mean_log_error": 0.01, "last_value_log_error": 0.02, "covered80": 1,
+             "covered95": 1}  # fmt: skip
+    overtake = {"network": NASTY, "other": "b", "probability": 0.5, "n_labels": None, "low": 64, "high": None,
+                "smallest": 64, "largest": 128}  # fmt: skip
+    split = {"learner": "a", "n_train": 64, "draw": 0.01, "initialisation": 0.002, "residual": 0.001, "test": 0.005}
+    shapes = {"backtests": [grade], "overtakes": [overtake], "variance": [split], "ill_behaved": [], "last_steps": []}
+    artefacts.save_json(RESULTS / "shapes.json", shapes)
+    reach = [{"learner": "a", "is_measured": False, "n_labels": 300, "low80": 200, "high80": None},
+             {"learner": "b", "is_measured": False, "n_labels": None, "low80": None, "high80": None}]  # fmt: skip
+    artefacts.save_json(RESULTS / "advice.json", {"labels_until": {"target": 0.85, "learners": reach}})
     artefacts.save_json(
         PREPARED / "dataset.json",
         {
@@ -117,7 +146,7 @@ def results(set_params):
             "target": "y",
             "classes": ["no", NASTY],
             "pool_class_rows": [5, 6],
-            "split": {"how": "random", "meaning": "rows at random"},
+            "split": {"how": "random", "meaning": "rows at random", "is_grouped": False},
             "rows": {"known": 20, "pool": 11, "test": 9},
             "dropped": [{"reason": "none", "rows": 0}],
             "columns": [{"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}],
@@ -130,10 +159,22 @@ def test_the_report_stands_alone_and_escapes_what_it_is_given(results):
     page = Path("results/report.html").read_text()
     assert "<script>" not in page
     assert page.count("&lt;script&gt;") >= 5
-    assert page.count('src="data:image/svg+xml;base64,') == 3
+    assert page.count('src="data:image/svg+xml;base64,') == 4
     assert 'src="http' not in page
     assert 'href="http' not in page
-    assert {path.name for path in Path("results/figures").iterdir()} == {"performance.svg", "error.svg", "compute.svg"}
+    drawn = {path.stem for path in Path("results/figures").iterdir()}
+    assert drawn == {"performance", "error", "compute", "forecast"}
+
+
+def test_forecasts_stand_beside_their_backtests(results):
+    main()
+    page = Path("results/report.html").read_text()
+    row = page[page.index('<td class="text">256 labels: 0.8000') :]
+    assert row.index("80 % 0.7000 to 0.9000, 95 % 0.6000 to 0.9500") < row.index("1 times hidden: 0.8000")
+    assert "measured 0.7900" in row
+    assert "a: 300, 80 %: 200 to not within reach" in page
+    assert "b: not within reach" in page
+    assert "beyond 128" in page
 
 
 def test_a_cell_that_did_not_go_well_is_marked_at_the_head_of_the_report(results):
@@ -158,4 +199,5 @@ def test_a_cell_without_values_is_named_in_the_table_and_left_out_of_the_curve(r
             row |= {"mean": "", "low": "", "high": ""}
     artefacts.save_csv(path, rows, list(rows[0]))
     main()
-    assert Path("results/report.html").read_text().count("no usable fit") == 1
+    page = Path("results/report.html").read_text()
+    assert page[: page.index("By class")].count("no usable fit") == 1

@@ -1,53 +1,99 @@
-"""Read the declared grid's predictions and the test labels; write curves, cells, headline numbers and the answer."""
+"""Read the declared grid's predictions and the test labels; write curves, verdicts, forecasts, advice, the answer."""
+
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.common import artefacts, params
-from stages.common.artefacts import PREPARED, RESULTS, Json
+from stages.common.artefacts import FEATURES, PREPARED, RESULTS, Json
 from stages.common.errors import InputError, run
-from stages.common.params import Grid
-from stages.evaluate.answer import answer_lines, headline
-from stages.evaluate.curves import COLUMNS, Cell, curve_rows, marks
-from stages.evaluate.metrics import HIGHER_IS_BETTER, LABELS, METRICS, chance, constant_predictions
-from stages.evaluate.params import Evaluate, Metric
+from stages.common.params import Grid as GridParams
+from stages.evaluate import claims, curves, forecast, shapes
+from stages.evaluate.advice import Costs, advise
+from stages.evaluate.answer import answer_lines
+from stages.evaluate.curves import Cell
+from stages.evaluate.estimates import Study, inflations
+from stages.evaluate.metrics import HIGHER_IS_BETTER, LABELS, METRICS, chance, constant_values
+from stages.evaluate.params import Advice, Evaluate, Metric
 
 
 def main() -> None:
-    grid = params.load(Grid, "grid")
-    confidence = params.load(Evaluate, "evaluate").confidence
+    grid = params.load(GridParams, "grid")
+    rules, advice_rules = params.load(Evaluate, "evaluate"), params.load(Advice, "advice")
     metric = params.load(Metric, "dataset").metric
+    is_loss = not HIGHER_IS_BETTER[metric]
+    check_grid(grid)
     card = artefacts.load_json(PREPARED / "dataset.json")
     labels = np.array(artefacts.load_array(PREPARED / "test_labels.npy"))
-    check_grid(grid)
+    class_rows: list[int] = card["pool_class_rows"]
+    n_pool = sum(class_rows)
 
-    shares = np.array(card["pool_class_rows"]) / sum(card["pool_class_rows"])
-    constant = {name: measure(labels, constant_predictions(labels, shares)) for name, measure in METRICS.items()}
-    rows: list[Json] = []
-    cells: list[Json] = []
-    for learner in grid.learners:
-        for n_train in grid.sizes:
-            cell = load_cell(learner, n_train)
-            measured = curve_rows(cell, labels, confidence)
-            host = cell.timing["host"]
-            rows += measured
-            cells.append(cell.info | {"processor": host["processor"], "cores": host["cores"]})
-            cells[-1]["marks"] = marks(cell, measured, constant["log_loss"], card["rows"]["pool"])
-    summary = headline(rows, metric, grid)
+    # Error is forecast beside the metric of the picture, unless that is the same curve.
+    forecast_metrics: list[str] = [metric] if metric in ("error", "accuracy") else [metric, "error"]
+    groups = load_groups(card)
+    cells = [
+        load_cell(learner, n_train, labels, groups, forecast_metrics)
+        for learner in grid.learners
+        for n_train in grid.sizes
+    ]
+    cells = curves.inflated(cells, n_pool)
+    studies = {name: study_of(cells, name, n_pool) for name in forecast_metrics}
+    study = studies[metric]
+    resamples = study.resamples(rules.n_resamples, rules.seed)
+    networks = frozenset(cell.name[0] for cell in cells if cell.info["kind"] == "network")
+    shape = claims.Grid(grid.learners, grid.sizes, networks)
 
-    artefacts.save_csv(RESULTS / "curves.csv", rows, COLUMNS)
-    artefacts.save_json(RESULTS / "cells.json", cells)
-    artefacts.save_json(RESULTS / "metrics.json", {
+    constant = constant_values(labels, np.array(class_rows) / n_pool)
+    by_guessing = {name: chance(name, len(class_rows)) for name in METRICS}
+    verdicts = [claim.to_json() for claim in claims.tested(study, shape, rules.claims, resamples)]
+    measured = {name: forecast.measured_curves(studies[name], not HIGHER_IS_BETTER[name]) for name in studies}
+    forecasts = [
+        row
+        for name, of_metric in measured.items()
+        for curve in of_metric
+        for row in forecast.forecast_rows(curve, name, not HIGHER_IS_BETTER[name])
+    ]
+    recipe = [name for name in rules.claims.networks if name in grid.learners]
+    advice = advise(study, is_loss, measured[metric], recipe, rules.claims.simple, resamples, costs_of(cells), n_pool,
+                    advice_rules)  # fmt: skip
+    found: Json = {
+        "last_steps": shapes.last_steps(study, shape, rules.confidence),
+        "overtakes": shapes.overtakes(shape, resamples, rules.confidence),
+        "ill_behaved": shapes.ill_behaved(study, shape, rules.claims.alpha),
+        "variance": [split for cell in cells if (split := curves.split_rows(cell, metric))],
+        "backtests": forecast.grades(forecasts, metric, is_loss),
+    }
+    shown = []
+    for cell in cells:
+        marks = curves.marks(cell, metric, is_loss, by_guessing[metric], constant["log_loss"], class_rows,
+                             card["classes"])  # fmt: skip
+        host = cell.timing["host"]
+        shown.append(cell.info | {"processor": host["processor"], "cores": host["cores"], "marks": marks})
+    rows = [row for cell in cells for row in curves.curve_rows(cell, rules.confidence)]
+    of_classes = [row for cell in cells for row in curves.class_rows(cell, card["classes"], rules.confidence)]
+    summary: Json = {
         "dataset": card["name"], "split": card["split"]["how"],
-        "metric": metric, "metric_label": LABELS[metric], "higher_is_better": HIGHER_IS_BETTER[metric],
-        "confidence": confidence,
-        "chance": {name: chance(name, len(shares)) for name in METRICS},
-        "constant": constant,
-        "learners": summary,
-    })  # fmt: skip
-    artefacts.save_text(RESULTS / "answer.txt", "\n".join(answer_lines(summary, metric, cells)) + "\n")
+        "metric": metric, "metric_label": LABELS[metric], "higher_is_better": not is_loss,
+        "confidence": rules.confidence, "chance": by_guessing, "constant": constant,
+        "learners": headline(rows, metric, grid),
+        "verdicts": {claim["id"]: claim["verdict"] for claim in verdicts},
+        "advice": advice["answer"],
+    }  # fmt: skip
+
+    artefacts.save_csv(RESULTS / "curves.csv", rows, curves.COLUMNS)
+    artefacts.save_csv(RESULTS / "classes.csv", of_classes, curves.CLASS_COLUMNS)
+    artefacts.save_csv(RESULTS / "forecast.csv", forecasts, forecast.COLUMNS)
+    artefacts.save_json(RESULTS / "claims.json", verdicts)
+    artefacts.save_json(RESULTS / "shapes.json", found)
+    artefacts.save_json(RESULTS / "advice.json", advice)
+    artefacts.save_json(RESULTS / "cells.json", shown)
+    artefacts.save_json(RESULTS / "metrics.json", summary)
+    lines = answer_lines(summary, verdicts, found, advice, shown)
+    artefacts.save_text(RESULTS / "answer.txt", "\n".join(lines) + "\n")
 
 
-def check_grid(grid: Grid) -> None:
+def check_grid(grid: GridParams) -> None:
     """Raises InputError naming the cells of the grid that have no predictions."""
     cells = [(learner, n_train) for learner in grid.learners for n_train in grid.sizes]
     missing = [f"{learner}-{n}" for learner, n in cells if not artefacts.cell_path(learner, n).is_dir()]
@@ -56,11 +102,36 @@ def check_grid(grid: Grid) -> None:
         raise InputError(f"{len(missing)} cells of the grid have no predictions ({names}); run `dvc repro`")
 
 
-def load_cell(learner: str, n_train: int) -> Cell:
+def load_groups(card: Mapping[str, Json]) -> NDArray[np.int64] | None:
+    """The groups of the test rows, numbered from 0; None where rows come alone."""
+    if not card["split"]["is_grouped"]:
+        return None
+    return np.unique(artefacts.load_array(FEATURES / "test_groups.npy"), return_inverse=True)[1].astype(np.int64)
+
+
+def load_cell(
+    learner: str, n_train: int, labels: NDArray[np.int64], groups: NDArray[np.int64] | None, kept: list[str]
+) -> Cell:
     folder = artefacts.cell_path(learner, n_train)
     info, timing = artefacts.load_json(folder / "cell.json"), artefacts.load_json(folder / "timing.json")
-    own = [pair["draw"] == pair["initialisation"] for pair in info["replicates"]]  # the others cross the two
-    return Cell(learner, n_train, artefacts.load_predictions(folder)[own], info, timing)
+    return curves.measure(artefacts.load_predictions(folder), labels, groups, info, timing, kept)
+
+
+def study_of(cells: list[Cell], metric: str, n_pool: int) -> Study:
+    """All cells by one metric, signed so that higher is better."""
+    scores = curves.kept_scores(cells, metric, 1 if HIGHER_IS_BETTER[metric] else -1)
+    return Study(scores, inflations({name: of_cell.values for name, of_cell in scores.items()}, n_pool))
+
+
+def costs_of(cells: list[Cell]) -> Costs:
+    parameters = {cell.name: float(np.mean(cell.info["n_parameters"])) for cell in cells if cell.info["n_parameters"]}
+    return Costs(parameters, {cell.name: float(cell.timing["fit_seconds"]) for cell in cells})
+
+
+def headline(rows: list[Json], metric: str, grid: GridParams) -> Json:
+    """Per learner: mean and band at the grid's largest size; values are None where the cell has no usable fit."""
+    last = {row["learner"]: row for row in rows if row["metric"] == metric and row["n_train"] == grid.sizes[-1]}
+    return {name: {key: last[name][key] for key in ("n_train", "mean", "low", "high")} for name in grid.learners}
 
 
 if __name__ == "__main__":

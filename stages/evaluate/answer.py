@@ -1,41 +1,94 @@
-"""The measured curves in a few lines of words."""
+"""The results in a few lines of words."""
+
+from collections.abc import Mapping, Sequence
 
 from stages.common.artefacts import Json
-from stages.common.params import Grid
-from stages.evaluate.metrics import HIGHER_IS_BETTER, LABELS
 
 
-def headline(rows: list[Json], metric: str, grid: Grid) -> Json:
-    """Per learner: mean and band at the grid's largest size, and the gain of the last step in data (better: positive).
-
-    Values are None where a cell has no usable fit.
-    """
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
-    by_cell = {(row["learner"], row["n_train"]): row for row in rows if row["metric"] == metric}
-    summary: Json = {}
-    for learner in grid.learners:
-        last = by_cell[learner, grid.sizes[-1]]
-        before = by_cell[learner, grid.sizes[-2]]["mean"] if len(grid.sizes) > 1 else None
-        gain = None if last["mean"] is None or before is None else sign * (last["mean"] - before)
-        summary[learner] = {key: last[key] for key in ("n_train", "mean", "low", "high")} | {"last_gain": gain}
-    return summary
-
-
-def answer_lines(summary: Json, metric: str, cells: list[Json]) -> list[str]:
-    """Who leads at the largest size, what the last step in data brought each learner, and how many cells are marked."""
-    sign = -1 if HIGHER_IS_BETTER[metric] else 1
-    n_last = max(entry["n_train"] for entry in summary.values())
-    order = sorted(summary, key=lambda name: (summary[name]["mean"] is None, sign * (summary[name]["mean"] or 0)))
-    lines = [f"{LABELS[metric]} with {n_last:,} labels, best first:"]
-    for name in order:
-        entry = summary[name]
-        if entry["mean"] is None:
-            lines.append(f"  {name:<22} no usable fit")
-            continue
-        band = f" [{entry['low']:.4f}, {entry['high']:.4f}]" if entry["low"] is not None else ""
-        gain = f", the last step in data brought {entry['last_gain']:+.4f}" if entry["last_gain"] is not None else ""
-        lines.append(f"  {name:<22} {entry['mean']:.4f}{band}{gain}")
+def answer_lines(
+    summary: Json, claims: Sequence[Json], shapes: Mapping[str, Sequence[Json]], advice: Json, cells: Sequence[Json]
+) -> list[str]:
+    """Advice, who leads at the largest size, the six verdicts, forecasts' record, and how many cells are marked."""
+    lines = [f"Advice: {advice['answer']}; {advice['reason']}."]
+    lines += [f"  {line}" for line in advice_lines(advice)]
+    lines += ["", *ranking_lines(summary, shapes["last_steps"]), "", "The chapter's statements:"]
+    lines += [f"  {claim['verdict']:<13} {claim['id']}: {claim['evidence']['reason']}" for claim in claims]
+    if shapes["ill_behaved"]:
+        lines.append("Ill-behaved curves:")
+        lines += [f"  {shape_line(found)}" for found in shapes["ill_behaved"]]
+    if shapes["backtests"]:
+        lines.append("Forecasts, graded by hiding the last doublings (mean |log error| of the loss):")
+        lines += [f"  {grade_line(grade)}" for grade in shapes["backtests"]]
     n_marked = sum(bool(cell["marks"]) for cell in cells)
     if n_marked:
         lines.append(f"{n_marked} of {len(cells)} cells are marked: the report says why.")
     return lines
+
+
+def ranking_lines(summary: Json, last_steps: Sequence[Json]) -> list[str]:
+    """One line a learner, the best first, with what the last step in data brought it."""
+    sign = -1 if summary["higher_is_better"] else 1
+    learners = summary["learners"]
+    steps = {step["learner"]: step for step in last_steps}
+    n_last = max(entry["n_train"] for entry in learners.values())
+    lines = [f"{summary['metric_label']} with {n_last:,} labels, best first:"]
+    for name in sorted(
+        learners, key=lambda name: (learners[name]["mean"] is None, sign * (learners[name]["mean"] or 0))
+    ):
+        entry = learners[name]
+        if entry["mean"] is None:
+            lines.append(f"  {name:<22} no usable fit")
+            continue
+        band = f" [{entry['low']:.4f}, {entry['high']:.4f}]" if entry["low"] is not None else ""
+        gain = f", the last step in data brought {signed(steps[name])}" if name in steps else ""
+        lines.append(f"  {name:<22} {entry['mean']:.4f}{band}{gain}")
+    return lines
+
+
+def advice_lines(advice: Json) -> list[str]:
+    """What each option would buy and cost, whether the simple learner is enough, and what to run next."""
+    lines = []
+    for option in advice["options"]:
+        gain, cost = option["gain"], option["cost"]
+        price = [f"{cost['labels']:,} labels"] * bool(cost["labels"]) + [f"{cost['seconds']:,.0f} s"]
+        price += [f"{cost['money']:,.2f} in money"] if cost["money"] is not None else []
+        lines.append(
+            f"{option['option']} ({option['learner']}: {option['change']}) would bring {gain['median']:+.4f} "
+            f"[{gain['low80']:+.4f}, {gain['high80']:+.4f}] over {advice['best_learner']} today, more than "
+            f"{advice['min_gain']:g} with probability {option['probability']:.2f}, for {' and '.join(price)}"
+        )
+    enough = advice.get("simple_is_enough")
+    if enough:
+        told = "no learner is surely" if enough["probability"] >= advice["certainty"] else "others are"
+        lines.append(
+            f"{enough['learner']} is enough with probability {enough['probability']:.2f}: {told} more than "
+            f"{advice['min_gain']:g} above it"
+        )
+    if advice.get("next_cell"):
+        cell = advice["next_cell"]
+        lines.append(
+            f"to tell most per second, run {cell['learner']} with {cell['n_train']:,} labels (about "
+            f"{cell['seconds']:,.0f} s)"
+        )
+    return lines
+
+
+def shape_line(found: Json) -> str:
+    recovers = f", better again at {found['recovers_at']:,}" if found["recovers_at"] else ""
+    return (
+        f"{found['learner']}: {found['shape']}, {found['loss']:.4f} worse with {found['to']:,} labels than with "
+        f"{found['from']:,} (adjusted p {found['p']:.2g}){recovers}"
+    )
+
+
+def grade_line(grade: Json) -> str:
+    n = grade["n_forecasts"]
+    return (
+        f"{grade['factor']:g} times the data hidden: {grade['mean_log_error']:.4f}, the last value "
+        f"{grade['last_value_log_error']:.4f}; 80 % intervals covered {grade['covered80']} of {n}, 95 % intervals "
+        f"{grade['covered95']}"
+    )
+
+
+def signed(step: Json) -> str:
+    return f"{step['gain']:+.4f} [{step['low']:+.4f}, {step['high']:+.4f}]"

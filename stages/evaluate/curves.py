@@ -1,72 +1,175 @@
-"""Learning curves: the mean over replicates and its band."""
+"""Cells measured by every metric, and the rows they become: curves.csv, classes.csv, and the marks of a cell."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from stages.common.artefacts import Json
-from stages.evaluate.metrics import METRICS
+from stages.evaluate.estimates import Array, CellName, Estimate, Scores, Split, estimate, inflations, variance_split
+from stages.evaluate.metrics import CLASS_METRICS, METRICS
 
 COLUMNS = [
     "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops", "fit_seconds",
 ]  # fmt: skip
+CLASS_COLUMNS = ["learner", "n_train", "class", "metric", "mean", "low", "high", "n_replicates"]
+MIN_REPLICATES = 3  # fewer say next to nothing about their spread: marked
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One learner at one size: probabilities (n_replicates, n_test, n_classes), NaN where a replicate has no fit."""
+    """One learner at one size, measured on the test rows.
 
-    learner: str
-    n_train: int
-    probabilities: NDArray[np.float32]
+    own: the scores by metric of the replicates that pair a draw with its own initialisation; crossed: by metric how the
+    variance splits, where draws and initialisations were crossed; classes: (class, metric) -> estimate.
+    """
+
+    name: CellName
+    own: Mapping[str, Scores]
+    estimates: Mapping[str, Estimate]
+    classes: Mapping[tuple[int, str], Estimate]
+    splits: Mapping[str, Split]
     info: Json  # cell.json
     timing: Json  # timing.json
 
 
-def band(values: Sequence[float], confidence: float) -> tuple[float, float, float]:
-    """Mean, lower and upper end of the t interval of the mean; the ends are NaN for fewer than two values."""
-    mean = float(np.mean(values)) if len(values) else np.nan
-    if len(values) < 2:
-        return mean, np.nan, np.nan
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return mean, mean - half, mean + half
+def measure(
+    probabilities: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    info: Json,
+    timing: Json,
+    kept: Sequence[str],
+) -> Cell:
+    """A cell by every metric; shares of test rows are kept for the metrics named in `kept` alone.
+
+    probabilities: (n_fits, n_test, n_classes), NaN where a fit is not usable, in the order of info["replicates"].
+    """
+    draws, inits = (
+        np.array([fit[key] for fit in info["replicates"]], dtype=np.int64) for key in ("draw", "initialisation")
+    )
+    is_own = np.equal(draws, inits)
+    is_usable = np.asarray(np.isfinite(probabilities).all(axis=(1, 2)))
+    filled = np.where(is_usable[:, None, None], probabilities, 1 / probabilities.shape[2])
+    own, estimates, classes, splits = {}, {}, {}, {}
+    for metric, function in METRICS.items():
+        values, influences = function(labels, filled)
+        scores = Scores.of(np.where(is_usable, values, np.nan), influences, groups)
+        of_own = Scores(scores.values[is_own], scores.shares[is_own])
+        estimates[metric] = _estimate(of_own)
+        own[metric] = of_own if metric in kept else Scores(of_own.values, np.zeros((len(of_own.values), 0)))
+        if (split := variance_split(scores.values, scores.shares, draws, inits)) is not None:
+            splits[metric] = split
+    n_classes = probabilities.shape[2]
+    for k in range(n_classes):
+        for metric, of_class in CLASS_METRICS.items():
+            if 0 < (labels == k).sum() < len(labels) and (n_classes > 2 or metric == "error"):
+                values, influences = of_class(k, labels, filled[is_own])
+                scores = Scores.of(np.where(is_usable[is_own], values, np.nan), influences, groups)
+                classes[k, metric] = _estimate(scores)
+    return Cell((info["learner"], info["n_train"]), own, estimates, classes, splits, info, timing)
 
 
-def curve_rows(cell: Cell, labels: NDArray[np.int64], confidence: float) -> list[Json]:
+def _estimate(scores: Scores) -> Estimate:
+    return estimate(scores.values[scores.is_usable], scores.shares[scores.is_usable])
+
+
+def inflated(cells: Sequence[Cell], n_pool: int) -> list[Cell]:
+    """The cells with the replicates' part of their variance extrapolated above half the pool; see `inflations`."""
+    factors = {metric: inflations({cell.name: cell.own[metric].values for cell in cells}, n_pool) for metric in METRICS}
+
+    def widened(of_metric: Estimate, metric: str, n_train: int) -> Estimate:
+        return replace(of_metric, of_replicates=of_metric.of_replicates * factors[metric][n_train])
+
+    return [
+        replace(
+            cell,
+            estimates={metric: widened(e, metric, cell.name[1]) for metric, e in cell.estimates.items()},
+            classes={(k, metric): widened(e, metric, cell.name[1]) for (k, metric), e in cell.classes.items()},
+        )
+        for cell in cells
+    ]
+
+
+def curve_rows(cell: Cell, confidence: float) -> list[Json]:
     """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are not counted."""
-    usable = [p for p in cell.probabilities if np.isfinite(p).all()]
-    shared: Json = {"learner": cell.learner, "n_train": cell.n_train, "n_replicates": len(usable)}
-    shared["fit_seconds"] = cell.timing["fit_seconds"]
+    learner, n_train = cell.name
+    shared: Json = {"learner": learner, "n_train": n_train, "fit_seconds": cell.timing["fit_seconds"]}
     for key in ("n_parameters", "train_flops"):
         shared[key] = float(np.mean(cell.info[key])) if cell.info[key] else None
-    rows = []
-    for name, metric in METRICS.items():
-        values = band([metric(labels, p) for p in usable], confidence)
-        ends = {
-            key: None if np.isnan(value) else value for key, value in zip(("mean", "low", "high"), values, strict=True)
-        }
-        rows.append(shared | {"metric": name} | ends)
-    return rows
+    return [shared | {"metric": metric} | _band(e, confidence) for metric, e in cell.estimates.items()]
 
 
-def marks(cell: Cell, rows: list[Json], constant_log_loss: float, n_pool: int) -> list[str]:
+def class_rows(cell: Cell, names: Sequence[str], confidence: float) -> list[Json]:
+    """The rows of classes.csv for one cell: error of a class's own rows, and ROC AUC against the rest beyond two."""
+    learner, n_train = cell.name
+    return [
+        {"learner": learner, "n_train": n_train, "class": names[k], "metric": metric} | _band(e, confidence)
+        for (k, metric), e in cell.classes.items()
+    ]
+
+
+def _band(of_metric: Estimate, confidence: float) -> Json:
+    low, high = of_metric.interval(confidence) if of_metric.n_replicates > 1 else (np.nan, np.nan)
+    ends = {"mean": of_metric.mean, "low": low, "high": high}
+    return {key: float(value) if np.isfinite(value) else None for key, value in ends.items()} | {
+        "n_replicates": of_metric.n_replicates
+    }
+
+
+def marks(
+    cell: Cell, metric: str, is_loss: bool, chance: float, constant_log_loss: float, class_rows_in_pool: Sequence[int],
+    class_names: Sequence[str],
+) -> list[str]:  # fmt: skip
     """What a reader must know of a cell before trusting it; empty where there is nothing.
 
-    rows: those of curve_rows; constant_log_loss: of the constant predictor on the test rows, in nats.
+    chance, constant_log_loss: what guessing reaches by the metric, and the constant predictor by log loss in nats.
     """
     found = []
+    n_train, n_pool = cell.name[1], sum(class_rows_in_pool)
+    e = cell.estimates[metric]
     if cell.info["status"] != "ok":
         found.append(f"{cell.info['status']}: {cell.info['reason']}")
-    if cell.n_train > n_pool / 2:
-        share = f"{cell.n_train / n_pool:.0%}"
-        found.append(f"any two replicates share about {share} of their rows: the band is too narrow")
-    log_loss = next(row["mean"] for row in rows if row["metric"] == "log_loss")
-    if log_loss is not None and log_loss >= constant_log_loss:
+    n_fits = len(cell.own[metric].values)
+    if e.n_replicates < n_fits:
+        found.append(f"{n_fits - e.n_replicates} of {n_fits} replicates have no usable fit")
+    if 0 < e.n_replicates < MIN_REPLICATES:
+        found.append(f"{e.n_replicates} replicates say next to nothing about their spread")
+    log_loss = cell.estimates["log_loss"].mean
+    if log_loss >= constant_log_loss:
         found.append(f"log loss {log_loss:.4f} is no better than the constant predictor's {constant_log_loss:.4f}")
-    n_missing = len(cell.probabilities) - rows[0]["n_replicates"]
-    if n_missing:
-        found.append(f"{n_missing} of {len(cell.probabilities)} replicates have no usable fit")
+    p_chance = e.p_below(chance) if is_loss else e.p_above(chance)
+    if e.n_replicates > 1 and p_chance > 0.05:
+        found.append(f"{e.mean:.4f} is not surely better than chance, {chance:.4f}")
+    rare = [
+        name for name, rows in zip(class_names, class_rows_in_pool, strict=True) if rows * n_train / n_pool < 1
+    ]  # fmt: skip
+    if rare:
+        found.append(f"hardly a row among the {n_train} labels is of class {', '.join(map(repr, rare[:3]))}")
+    if n_train > n_pool / 2:
+        found.append(
+            f"any two replicates share about {n_train / n_pool:.0%} of their rows; how much draws vary is extrapolated "
+            "from smaller sizes"
+        )
+    return found
+
+
+def split_rows(cell: Cell, metric: str) -> Json | None:
+    """The crossed variances of a cell as standard deviations in units of the metric; None where nothing was crossed."""
+    if metric not in cell.splits:
+        return None
+    split = cell.splits[metric]
+    parts = {"draw": split.draw, "initialisation": split.initialisation, "residual": split.residual, "test": split.test}
+    return {"learner": cell.name[0], "n_train": cell.name[1]} | {
+        key: float(np.sqrt(variance)) for key, variance in parts.items()
+    }
+
+
+def kept_scores(cells: Sequence[Cell], metric: str, sign: int) -> dict[CellName, Scores]:
+    """The scores of all cells by one metric, times the sign."""
+    found: dict[CellName, Scores] = {}
+    for cell in cells:
+        values: Array = cell.own[metric].values
+        found[cell.name] = Scores(sign * values, sign * cell.own[metric].shares)
     return found

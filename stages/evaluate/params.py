@@ -1,19 +1,44 @@
-"""The `evaluate` section, and what `evaluate` reads of `dataset`."""
+"""The `evaluate` and `advice` sections, and what `evaluate` reads of `dataset`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages.common.params import Section
 
 
+class Claims(Section):
+    """Which learners the six statements are about, and the limits they are tested against."""
+
+    alpha: float = Field(gt=0, lt=0.5)
+    simple: str = Field(min_length=1)
+    networks: list[str]
+    plateau_margin: float = Field(gt=0)
+    order_margin: float = Field(ge=0)
+    settled_tau: float = Field(gt=-1, le=1)
+    engineered: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+
+
 class Evaluate(Section):
     """The whole section."""
 
     confidence: float = Field(gt=0.5, lt=1)
+    n_resamples: int = Field(ge=200)
+    seed: int = Field(ge=0)
+    claims: Claims
+
+
+class Advice(Section):
+    """The whole section."""
+
+    min_gain: float = Field(ge=0)
+    certainty: float = Field(gt=0.5, lt=1)
+    target: float | None
+    cost_per_label: float | None = Field(ge=0)
+    cost_per_hour: float | None = Field(ge=0)
 
 
 class Metric(Section):
     """The metric of the picture."""
 
-    metric: Literal["roc_auc", "accuracy", "error", "log_loss"]
+    metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]

@@ -16,8 +16,14 @@ def main() -> None:
     rows = artefacts.load_csv(RESULTS / "curves.csv")
     summary = artefacts.load_json(RESULTS / "metrics.json")
     cells = artefacts.load_json(RESULTS / "cells.json")
-    card = artefacts.load_json(PREPARED / "dataset.json")
-    answer = artefacts.load_text(RESULTS / "answer.txt")
+    forecasts = artefacts.load_csv(RESULTS / "forecast.csv")
+    found: Json = {name: artefacts.load_json(RESULTS / f"{name}.json") for name in ("claims", "shapes", "advice")}
+    found |= {
+        "answer": artefacts.load_text(RESULTS / "answer.txt"),
+        "card": artefacts.load_json(PREPARED / "dataset.json"),
+        "summary": summary,
+        "cells": cells,
+    }
     metric, metric_label = summary["metric"], summary["metric_label"]
     marked = {(cell["learner"], cell["n_train"]) for cell in cells if cell["marks"]}
 
@@ -28,17 +34,23 @@ def main() -> None:
         ),
         "error": figures.error_against_data(curves(rows, "error", "n_train", marked), error_levels, plot),
         "compute": figures.error_against_compute(curves(rows, "error", "train_flops", marked), error_levels, plot),
+        "forecast": figures.forecast(
+            curves(rows, metric, "n_train", marked), ahead(forecasts, metric), metric_label, plot
+        ),
     }
     titles = {
         "performance": f"{metric_label} against the amount of data, with a band per learner",
         "error": "Error against the amount of data, both axes logarithmic",
         "compute": "Error against the compute of one final fit, both axes logarithmic",
+        "forecast": f"{metric_label} measured, and forecast to 8 times the labels with 80 % intervals",
     }
     for name, svg in drawn.items():
         artefacts.save_text(FIGURES / f"{name}.svg", svg)
     sizes = sorted({int(row["n_train"]) for row in rows})
     embedded = {titles[name]: svg for name, svg in drawn.items()}
-    page = render(answer, embedded, table(rows, metric, sizes, plot), sizes, cells, card, summary)
+    found["forecasts"] = forecast_table(forecasts, metric)
+    found["classes"] = class_table(artefacts.load_csv(RESULTS / "classes.csv"), sizes)
+    page = render(embedded, table(rows, metric, sizes, plot), sizes, found)
     artefacts.save_text(RESULTS / "report.html", page)
 
 
@@ -67,6 +79,48 @@ def table(rows: list[dict[str, str]], metric: str, sizes: list[int], plot: Plot)
     return [
         {"label": looks[name].label, "values": [_value(by_cell.get((name, n))) for n in sizes]} for name in learners
     ]
+
+
+def ahead(rows: list[dict[str, str]], metric: str) -> list[Curve]:
+    """Each learner's forecasts as a curve with its 80 % intervals; none for a learner without forecasts."""
+    found = []
+    for learner in dict.fromkeys(row["learner"] for row in rows):
+        points = [r for r in rows if (r["learner"], r["metric"], r["kind"]) == (learner, metric, "forecast")]
+        if points:
+            x, mean, low, high = (
+                [_float(row[k]) for row in points] for k in ("n_train", "predicted", "low80", "high80")
+            )
+            found.append(Curve(learner, x, mean, low, high, [False] * len(points)))
+    return found
+
+
+def forecast_table(rows: list[dict[str, str]], metric: str) -> list[Json]:
+    """One row a learner: its forecasts ahead, and beside them its backtests."""
+    found: list[Json] = []
+    for learner in dict.fromkeys(row["learner"] for row in rows):
+        of_learner = [row for row in rows if (row["learner"], row["metric"]) == (learner, metric)]
+        kinds = {kind: [_shown(row) for row in of_learner if row["kind"] == kind] for kind in ("forecast", "backtest")}
+        if kinds["forecast"]:
+            found.append({"learner": learner} | kinds)
+    return found
+
+
+def _shown(row: dict[str, str]) -> Json:
+    values = {key: f"{float(row[key]):.4f}" for key in ("predicted", "low80", "high80", "low95", "high95")}
+    measured = f"{float(row['measured']):.4f}" if row["measured"] else ""
+    sizes = {key: int(row[key]) for key in ("n_train", "largest_seen")}
+    return values | sizes | {"factor": f"{sizes['n_train'] / sizes['largest_seen']:g}", "measured": measured}
+
+
+def class_table(rows: list[dict[str, str]], sizes: list[int]) -> list[Json]:
+    """One row a class, metric and learner: its values by size."""
+    by_cell = {(row["class"], row["metric"], row["learner"], int(row["n_train"])): row for row in rows}
+    keys = dict.fromkeys((row["class"], row["metric"], row["learner"]) for row in rows)
+    return [
+        {"class": name, "metric": metric, "learner": learner,
+         "values": [_value(by_cell.get((name, metric, learner, n))) for n in sizes]}
+        for name, metric, learner in keys
+    ]  # fmt: skip
 
 
 def _value(row: dict[str, str] | None) -> dict[str, str]:

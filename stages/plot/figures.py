@@ -73,6 +73,30 @@ def error_against_compute(curves: list[Curve], levels: dict[str, float], plot: P
     return _finish(figure, axes, curves, plot)
 
 
+def forecast(measured: list[Curve], ahead: list[Curve], metric_label: str, plot: Plot) -> str:
+    """Measured curves and, dashed, their forecasts with intervals, as SVG text; log axis of the number of labels."""
+    figure, axes = _blank(plot)
+    looks = styles(plot, [curve.learner for curve in measured])
+    last = {curve.learner: (curve.x[-1], curve.mean[-1]) for curve in measured}
+    for curve in measured:
+        axes.plot(curve.x, curve.mean, color=looks[curve.learner].color, linewidth=2, marker="o", markersize=3)
+    joined = []
+    for curve in ahead:
+        x, y = last[curve.learner]
+        color = looks[curve.learner].color
+        low, high = [y, *curve.low], [y, *curve.high]
+        axes.fill_between([x, *curve.x], low, high, color=color, alpha=0.12, linewidth=0)
+        axes.plot([x, *curve.x], [y, *curve.mean], color=color, linewidth=1.6, linestyle=(0, (4, 2)))
+        joined.append(Curve(curve.learner, [x, *curve.x], [y, *curve.mean], low, high, [False] * (1 + len(curve.x))))
+    axes.set_xlabel("amount of data: labels that pay for fitting and tuning; dashed: forecast")
+    axes.set_ylabel(metric_label)
+    axes.set_xscale("log", base=2)
+    _label_sizes(axes, measured + ahead)
+    _fit_height(axes, measured + joined)
+    ends = {curve.learner: curve for curve in [*measured, *joined]}
+    return _finish(figure, axes, list(ends.values()), plot)
+
+
 def _blank(plot: Plot) -> tuple[Figure, Axes]:
     figure, axes = plt.subplots(figsize=(plot.width, plot.height))
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""results/report.html: one file with the answer, the figures, the table, the data card and what was run."""
+"""results/report.html: one file with the answer, verdicts, figures, tables, the data card and what was run."""
 
 import base64
 from pathlib import Path
@@ -11,34 +11,30 @@ from stages.common.artefacts import Json
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def render(
-    answer: str,
-    figures: dict[str, str],
-    table: list[Json],
-    sizes: list[int],
-    cells: list[Json],
-    card: Json,
-    summary: Json,
-) -> str:
-    """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone."""
+def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: Json) -> str:
+    """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone.
+
+    found: answer, card, summary, cells, claims, shapes, advice, forecasts and classes, as the template names them.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     images = [
         {"title": title, "source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
         for title, svg in figures.items()
     ]
+    cells = found["cells"]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        answer=answer,
-        images=images,
-        table=table,
-        sizes=sizes,
-        cells=[_shown(cell) for cell in cells],
-        marked=[cell for cell in cells if cell["marks"]],
-        budget=cells[0]["budget"],
-        n_replicates=len(cells[0]["replicates"]),
-        hardware=_hardware(cells),
-        versions=_versions(cells),
-        card=card,
-        summary=summary,
+        found
+        | {
+            "images": images,
+            "table": table,
+            "sizes": sizes,
+            "cells": [_shown(cell) for cell in cells],
+            "marked": [cell for cell in cells if cell["marks"]],
+            "budget": cells[0]["budget"],
+            "n_replicates": sum(fit["draw"] == fit["initialisation"] for fit in cells[0]["replicates"]),
+            "hardware": _hardware(cells),
+            "versions": _versions(cells),
+        }
     )
 
 

@@ -22,7 +22,7 @@ class Source(Section):
 class Dataset(Source):
     """The whole section."""
 
-    metric: Literal["roc_auc", "accuracy", "error", "log_loss"]
+    metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]
 

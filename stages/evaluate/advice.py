@@ -1,0 +1,249 @@
+"""What twice the data and what twice the network would buy, and what to do: advice.json."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stages.common.artefacts import Json
+from stages.evaluate.estimates import Array, CellName, Study
+from stages.evaluate.forecast import Measured, labels_until
+from stages.evaluate.joint_law import JointLaw, fit_joint_law
+from stages.evaluate.laws import MIN_POINTS
+from stages.evaluate.params import Advice
+
+Answer = Literal["more data", "bigger network", "stop", "cannot tell yet"]
+LEVELS = np.linspace(0.005, 0.995, 199)  # of the quantiles that stand for a predictive distribution
+N_LAWS = 300  # resamples to which the joint law is fitted
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a cell was and what it took: parameters of one fit, and seconds for the whole cell."""
+
+    n_parameters: Mapping[CellName, float]
+    seconds: Mapping[CellName, float]
+
+    def seconds_at_twice(self, learner: str, n_train: int) -> float:
+        """Seconds of the learner's cell at twice its largest size: the ratio of its last two cells, within 1 and 4."""
+        sizes = sorted(n for name, n in self.seconds if name == learner and n <= n_train)
+        last = self.seconds[learner, sizes[-1]]
+        if len(sizes) < 2:
+            return 2 * last
+        per_doubling = (last / self.seconds[learner, sizes[-2]]) ** (1 / np.log2(sizes[-1] / sizes[-2]))
+        return last * float(np.clip(per_doubling, 1, 4))
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to spend: its gain over the best learner of today, as equally probable values, and its cost.
+
+    gains: (n_values,) in units of the metric, better is positive; own_gain: median over the option's own learner today.
+    """
+
+    name: Literal["more data", "bigger network"]
+    learner: str
+    change: str
+    gains: Array
+    own_gains: Array
+    labels: int
+    seconds: float
+
+    def probability(self, min_gain: float) -> float:
+        return float((self.gains > min_gain).mean())
+
+    def to_json(self, rules: Advice) -> Json:
+        low, middle, high = (float(q) for q in np.quantile(self.gains, (0.1, 0.5, 0.9)))
+        own = [float(q) for q in np.quantile(self.own_gains, (0.1, 0.5, 0.9))]
+        cost: Json = {"labels": self.labels, "seconds": round(self.seconds, 1), "money": self.money(rules)}
+        return {"option": self.name, "learner": self.learner, "change": self.change,
+                "gain": {"median": middle, "low80": low, "high80": high},
+                "own_gain": {"median": own[1], "low80": own[0], "high80": own[2]},
+                "probability": self.probability(rules.min_gain), "cost": cost}  # fmt: skip
+
+    def money(self, rules: Advice) -> float | None:
+        """In the currency of the config; None where a cost that this option has is not set."""
+        per_label = 0.0 if self.labels == 0 else rules.cost_per_label
+        if per_label is None or rules.cost_per_hour is None:
+            return None
+        return self.labels * per_label + self.seconds / 3600 * rules.cost_per_hour
+
+
+def advise(
+    study: Study,
+    is_loss: bool,
+    curves: Sequence[Measured],
+    networks: Sequence[str],
+    simple: str,
+    resamples: Mapping[CellName, Array],
+    costs: Costs,
+    n_pool: int,
+    rules: Advice,
+) -> Json:
+    """The content of advice.json.
+
+    networks: those of one recipe, from small to large. An option counts as sure to pay where its gain over the best
+    learner of today exceeds `min_gain` with probability `certainty`, as sure not to where that probability is at most
+    1 - certainty. One that surely pays is advised, the cheaper per gain where costs are set, else the larger gain;
+    if none can, stop; otherwise it cannot be told yet, and the cell is named whose result would tell most per second.
+    """
+    means = study.means()
+    n_last = max((n for _, n in means), default=0)
+    now = {learner: mean for (learner, n), mean in means.items() if n == n_last}
+    if not now:
+        return {"answer": "cannot tell yet", "reason": "no cell at the largest size has a usable fit", "options": []}
+    best = max(now, key=lambda name: now[name])
+    law, law_report = joint_law(is_loss, networks, resamples, costs.n_parameters)
+    found = [
+        more_data(curves, is_loss, now, best, n_last, costs),
+        bigger_network(law, networks, is_loss, now, best, n_last, costs),
+    ]
+    options = [option for option in found if option is not None]
+    answer, reason = decide(options, rules)
+    result: Json = {
+        "answer": answer, "reason": reason, "n_train": n_last, "best_learner": best,
+        "best_value": -now[best] if is_loss else now[best],
+        "min_gain": rules.min_gain, "certainty": rules.certainty,
+        "simple_is_enough": simple_is_enough(simple, n_last, resamples, rules),
+        "options": [option.to_json(rules) for option in options],
+        "joint_law": law_report,
+        "next_cell": next_cell(options, law, networks, n_last, n_pool, costs, rules),
+    }  # fmt: skip
+    target = rules.target if rules.target is not None else result["best_value"]
+    loss = target if is_loss else 1 - target
+    result["labels_until"] = {"target": target, "learners": [labels_until(curve, loss) for curve in curves]}
+    return result
+
+
+def decide(options: Sequence[Option], rules: Advice) -> tuple[Answer, str]:
+    """The advice and the reason for it."""
+    if not options:
+        return "cannot tell yet", "too few cells to forecast from"
+    chances = {option.name: option.probability(rules.min_gain) for option in options}
+    told = " and ".join(f"{chance:.2f} for {name}" for name, chance in chances.items())
+    reason = f"the probability of a gain of more than {rules.min_gain:g} over today's best learner is {told}"
+    paying = [option for option in options if chances[option.name] >= rules.certainty]
+    if paying:
+        prices = [option.money(rules) for option in paying]
+        if all(price is not None and price > 0 for price in prices):
+            chosen = max(paying, key=lambda option: float(np.median(option.gains)) / (option.money(rules) or 1))
+        else:
+            chosen = max(paying, key=lambda option: float(np.median(option.gains)))
+        return chosen.name, reason
+    if all(chance <= 1 - rules.certainty for chance in chances.values()):
+        return "stop", reason
+    return "cannot tell yet", reason
+
+
+def more_data(
+    curves: Sequence[Measured], is_loss: bool, now: Mapping[str, float], best: str, n_last: int, costs: Costs
+) -> Option | None:
+    """Twice the labels for the learner of which the forecast promises most; None where no curve can be forecast."""
+    forecasts = {}
+    for curve in curves:
+        if len(curve.n_train) >= MIN_POINTS and curve.n_train[-1] == n_last and (curve.loss > 0).all():
+            losses = curve.until(np.inf).quantiles(2 * n_last, LEVELS)[0]
+            forecasts[curve.learner] = -losses if is_loss else 1 - losses
+    if not forecasts:
+        return None
+    learner = max(forecasts, key=lambda name: float(np.median(forecasts[name])))
+    values = forecasts[learner]
+    return Option("more data", learner, f"{n_last:,} labels become {2 * n_last:,}", values - now[best],
+                  values - now[learner], n_last, costs.seconds_at_twice(learner, n_last))  # fmt: skip
+
+
+def joint_law(
+    is_loss: bool,
+    networks: Sequence[str],
+    resamples: Mapping[CellName, Array],
+    n_parameters: Mapping[CellName, float],
+) -> tuple[JointLaw | None, Json | None]:
+    """The joint law of the networks' cells, and what it says: its values, and how well it forecasts what is hidden."""
+    cells = [cell for cell in resamples if cell[0] in networks]
+    if not cells:
+        return None, None
+    signed = np.stack([resamples[cell][:N_LAWS] for cell in cells], axis=1)
+    losses = -signed if is_loss else 1 - signed
+    losses = np.vstack([losses.mean(axis=0), losses])
+    sizes = np.array([n_parameters[cell] for cell in cells])
+    labels = np.array([n for _, n in cells], dtype=np.float64)
+    law = fit_joint_law(sizes, labels, losses)
+    if law is None:
+        return None, None
+    report: Json = {"misfit": law.misfit, "backtest": []}
+    for name in ("floor", "of_parameters", "of_labels", "alpha", "beta"):
+        values = getattr(law, name)
+        low, high = (float(q) for q in np.quantile(values[1:], (0.1, 0.9)))
+        report[name] = {"value": float(values[0]), "low80": low, "high80": high}
+    largest = np.array([cell[0] == networks[-1] for cell in cells])
+    newest = labels == labels.max()
+    for hidden, is_hidden in (("the largest network", largest), ("the last step in data", newest)):
+        seen = fit_joint_law(sizes[~is_hidden], labels[~is_hidden], losses[:1, ~is_hidden])
+        if seen is not None and is_hidden.any():
+            predicted = [seen.loss(n, d)[0] for n, d in zip(sizes[is_hidden], labels[is_hidden], strict=True)]
+            misses = np.abs(np.log(predicted) - np.log(losses[0, is_hidden]))
+            report["backtest"].append({"hidden": hidden, "mean_log_error": float(misses.mean())})
+    return law, report
+
+
+def bigger_network(
+    law: JointLaw | None, networks: Sequence[str], is_loss: bool, now: Mapping[str, float], best: str, n_last: int,
+    costs: Costs,
+) -> Option | None:  # fmt: skip
+    """Twice the parameters of the largest network at today's size; None without a joint law.
+
+    The law's difference between two networks misses by its misfit, once for each of them.
+    """
+    if law is None or networks[-1] not in now:
+        return None
+    largest = networks[-1]
+    size = costs.n_parameters[largest, n_last]
+    loss_now = -now[largest] if is_loss else 1 - now[largest]
+    noise = np.random.default_rng(0).normal(size=len(law.floor)) * np.sqrt(2) * law.misfit * loss_now
+    gains = (law.loss(size, n_last) - law.loss(2 * size, n_last) + noise)[1:]
+    change = f"{size:,.0f} parameters become {2 * size:,.0f}"
+    return Option("bigger network", largest, change, gains + now[largest] - now[best], gains, 0,
+                  2 * costs.seconds[largest, n_last])  # fmt: skip
+
+
+def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Array], rules: Advice) -> Json | None:
+    """With which probability no learner is more than `min_gain` above the simple one at the largest size."""
+    if (simple, n_last) not in resamples:
+        return None
+    lead = np.max([drawn - resamples[simple, n_last] for (_, n), drawn in resamples.items() if n == n_last], axis=0)
+    return {"learner": simple, "probability": float((lead <= rules.min_gain).mean())}
+
+
+def next_cell(
+    options: Sequence[Option], law: JointLaw | None, networks: Sequence[str], n_last: int, n_pool: int, costs: Costs,
+    rules: Advice,
+) -> Json | None:  # fmt: skip
+    """The cell that is expected to take most variance from an undecided gain for each second it runs; None if none is.
+
+    The cell at twice the labels, within the pool, would show the gain of more data itself. A network of twice the
+    parameters shows that of a bigger network, at the largest size outright and at smaller ones as far as the joint law
+    ties them together.
+    """
+    candidates: list[Json] = []
+    for option in options:
+        if not 1 - rules.certainty < option.probability(rules.min_gain) < rules.certainty:
+            continue
+        variance = float(option.gains.var())
+        if option.name == "more data":
+            if 2 * n_last <= n_pool:
+                candidates.append({"learner": option.learner, "n_train": 2 * n_last, "shows": option.name,
+                                   "variance_taken": variance, "seconds": option.seconds})  # fmt: skip
+        elif law is not None:
+            size = costs.n_parameters[networks[-1], n_last]
+            target = (law.loss(size, n_last) - law.loss(2 * size, n_last))[1:]
+            for n_train in sorted(n for name, n in costs.seconds if name == networks[-1]):
+                shown = (law.loss(size, n_train) - law.loss(2 * size, n_train))[1:]
+                noise = 2 * (law.misfit * float(law.loss(size, n_train)[0])) ** 2
+                taken = variance if n_train == n_last else float(np.cov(target, shown)[0, 1]) ** 2 / (
+                    float(shown.var()) + noise
+                )  # fmt: skip
+                candidates.append({"learner": f"{networks[-1]} with twice the parameters", "n_train": n_train,
+                                   "shows": option.name, "variance_taken": taken,
+                                   "seconds": 2 * costs.seconds[networks[-1], n_train]})  # fmt: skip
+    return max(candidates, key=lambda cell: cell["variance_taken"] / max(cell["seconds"], 1e-3), default=None)

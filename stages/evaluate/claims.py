@@ -1,0 +1,277 @@
+"""The six statements of the chapter, each tested on the study's own cells."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations, pairwise
+from typing import Literal
+
+import numpy as np
+
+from stages.common.artefacts import Json
+from stages.evaluate.estimates import Array, CellName, Estimate, Study, holm
+from stages.evaluate.params import Claims
+
+Verdict = Literal["supported", "refuted", "inconclusive", "not tested"]
+MILLION = 1_000_000
+
+STATEMENTS = {
+    "plateau": "The traditional learner flattens: more data stops helping.",
+    "small_network": "On the same task a small network does slightly better.",
+    "bigger_network": "A medium network does better still, a large one much better.",
+    "both_scales": "The best result needs both: the largest network and the most data.",
+    "small_data": "With little data the order is not settled: hand-engineered features can decide, "
+    "and traditional learners may win.",
+    "million": "With a million examples or more, prefer the network.",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, its verdict and why; p values are one-sided and adjusted, None where nothing was tested."""
+
+    id: str
+    verdict: Verdict
+    reason: str
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_supported: float | None = None
+    p_refuted: float | None = None
+    details: Json = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        evidence = {key: value for key, value in asdict(self).items() if key not in ("id", "verdict", "details")}
+        head = {"id": self.id, "statement": STATEMENTS[self.id], "verdict": self.verdict}
+        return head | {"evidence": evidence | self.details}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the claims need to know of the cells: learners, sizes ascending, and which learners are networks."""
+
+    learners: Sequence[str]
+    sizes: Sequence[int]
+    networks: frozenset[str]
+
+
+def tested(study: Study, grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> list[Claim]:
+    """One claim for each of STATEMENTS, in their order; gains are in units of the metric, better is positive."""
+    small, bigger = orderings(study, grid, rules)
+    return [
+        plateau(study, grid, rules),
+        small,
+        bigger,
+        both_scales(grid, rules, resamples),
+        small_data(study, grid, rules),
+        million(study, grid, rules),
+    ]
+
+
+def verdict(p_supported: float, p_refuted: float, alpha: float) -> Verdict:
+    if p_supported <= alpha:
+        return "supported"
+    return "refuted" if p_refuted <= alpha else "inconclusive"
+
+
+def plateau(study: Study, grid: Grid, rules: Claims) -> Claim:
+    """Two one-sided tests (Schuirmann 1987) on the gain of the last doubling; refuted where it is surely larger."""
+    cells = [(rules.simple, n) for n in grid.sizes[-2:]]
+    if reason := _missing(study, cells) or ("one size alone" if len(cells) < 2 else ""):
+        return Claim("plateau", "not tested", reason)
+    doublings = float(np.log2(grid.sizes[-1] / grid.sizes[-2]))
+    gain = study.estimate({cells[1]: 1 / doublings, cells[0]: -1 / doublings})
+    margin = rules.plateau_margin
+    p_flat = max(gain.p_above(-margin), gain.p_below(margin))
+    p_gain, p_loss = gain.p_above(margin), gain.p_below(-margin)
+    p_refuted = min(1.0, 2 * min(p_gain, p_loss))
+    low, high = gain.interval(1 - 2 * rules.alpha)
+    reason = (
+        f"the last doubling, to {grid.sizes[-1]:,} labels, brought {rules.simple} {gain.mean:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}]; flat means within {margin:g} of 0"
+    )
+    details: Json = {"learner": rules.simple, "n_train": grid.sizes[-1], "margin": margin, "test": "equivalence"}
+    return Claim("plateau", verdict(p_flat, p_refuted, rules.alpha), reason, gain.mean, low, high, p_flat, p_refuted,
+                 details)  # fmt: skip
+
+
+def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
+    """Paired tests at the largest size: each network against the next smaller one, the smallest against the simple.
+
+    Holm's correction runs over all of them, for either direction; the interval of a step is at the level at which
+    Holm tests it.
+    """
+    n_train = grid.sizes[-1]
+    chain = [rules.simple, *rules.networks]
+    steps = {
+        (low, high): study.estimate({(high, n_train): 1, (low, n_train): -1})
+        for low, high in pairwise(chain)
+        if not _missing(study, [(low, n_train), (high, n_train)])
+    }
+    supported = holm({step: gain.p_above(rules.order_margin) for step, gain in steps.items()})
+    refuted = holm({step: gain.p_below(rules.order_margin) for step, gain in steps.items()})
+    ranks = {step: rank for rank, step in enumerate(sorted(steps, key=lambda s: steps[s].p_above(rules.order_margin)))}
+
+    def claim(name: str, wanted: list[tuple[str, str]]) -> Claim:
+        missing = _missing(study, [(learner, n_train) for step in wanted for learner in step])
+        if missing or not wanted:
+            return Claim(name, "not tested", missing or "no network is named in evaluate.claims.networks")
+        tests: list[Json] = []
+        for step in wanted:
+            gain = steps[step]
+            low, high = gain.interval(1 - 2 * rules.alpha / (len(steps) - ranks[step]))
+            tests.append({"better": step[1], "than": step[0], "gain": gain.mean, "low": low, "high": high,
+                          "p_supported": supported[step], "p_refuted": refuted[step]})  # fmt: skip
+        p_supported = max(supported[step] for step in wanted)
+        p_refuted = min(refuted[step] for step in wanted)
+        weakest = min(tests, key=lambda test: test["gain"])
+        reason = f"with {n_train:,} labels " + ", ".join(
+            f"{test['better']} is {test['gain']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] against {test['than']}"
+            for test in tests
+        )
+        details: Json = {"n_train": n_train, "margin": rules.order_margin, "test": "paired, Holm", "tests": tests}
+        return Claim(name, verdict(p_supported, p_refuted, rules.alpha), reason, weakest["gain"], weakest["low"],
+                     weakest["high"], p_supported, p_refuted, details)  # fmt: skip
+
+    all_steps = list(pairwise(chain))
+    return claim("small_network", all_steps[:1]), claim("bigger_network", all_steps[1:])
+
+
+def both_scales(grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> Claim:
+    """The share of resamples in which the largest network with the most data is the best of all cells."""
+    corner = (rules.networks[-1] if rules.networks else "", grid.sizes[-1])
+    if corner not in resamples:
+        return Claim("both_scales", "not tested", f"no usable cell {corner[0] or 'of a network'}-{corner[1]}")
+    names = list(resamples)
+    drawn = np.stack([resamples[name] for name in names])  # (n_cells, n_resamples)
+    is_corner = names.index(corner)
+    others = np.delete(drawn, is_corner, axis=0)
+    lead = drawn[is_corner] - others.max(axis=0, initial=-np.inf)
+    share = float((lead > 0).mean())
+    best_of = np.bincount(drawn.argmax(axis=0), minlength=len(names)) / drawn.shape[1]
+    shares = {f"{names[i][0]}-{names[i][1]}": float(best_of[i]) for i in np.argsort(-best_of) if best_of[i] >= 0.01}
+    low, high = (float(q) for q in np.quantile(lead, [rules.alpha, 1 - rules.alpha]))
+    top = next(iter(shares))
+    reason = f"{corner[0]}-{corner[1]} is the best of all cells with probability {share:.3f}"
+    reason += f"; the most probable best cell is {top} ({shares[top]:.3f})" if top != f"{corner[0]}-{corner[1]}" else ""
+    found: Verdict = "supported" if share >= 1 - rules.alpha else "refuted" if share <= rules.alpha else "inconclusive"
+    details: Json = {"cell": list(corner), "probability": share, "probability_of_best": shares, "test": "resampling"}
+    return Claim("both_scales", found, reason, float(np.median(lead)), low, high, 1 - share, share, details)
+
+
+def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
+    """Is the order at the smallest size surely another than at the largest, or do engineered features surely decide?
+
+    Kendall's tau between the two rankings lies in an interval: pairs of learners whose order surely reverses count
+    as discordant, pairs whose order surely stays as concordant, the others as either. Surely: at both sizes by paired
+    tests, with Holm's correction over pairs. Supported where all of the interval lies below `settled_tau`, refuted
+    where none of it does.
+    """
+    first, last = grid.sizes[0], grid.sizes[-1]
+    learners = [name for name in grid.learners if not _missing(study, [(name, first), (name, last)])]
+    pairs = list(combinations(learners, 2))
+    if first == last or not pairs:
+        return Claim("small_data", "not tested", "fewer than two sizes or two learners with usable cells")
+    p_reversed, p_kept = {}, {}
+    for a, b in pairs:
+        early, late = (study.estimate({(a, n): 1, (b, n): -1}) for n in (first, last))
+        p_reversed[a, b] = _either(early, late, opposite=True)
+        p_kept[a, b] = _either(early, late, opposite=False)
+    p_reversed, p_kept = holm(p_reversed), holm(p_kept)
+    tau_high = 1 - 2 * sum(p <= rules.alpha for p in p_reversed.values()) / len(pairs)
+    tau_low = 2 * sum(p <= rules.alpha for p in p_kept.values()) / len(pairs) - 1
+    # So many pairs must reverse, or stay, for tau to lie on one side of the limit.
+    n_reversed = int(np.floor((1 - rules.settled_tau) / 2 * len(pairs) + 1e-9)) + 1
+    n_kept = int(np.ceil((1 + rules.settled_tau) / 2 * len(pairs) - 1e-9))
+    tests = {"order": _kth(p_reversed.values(), n_reversed)}
+    engineered = []
+    for refined, raw in rules.engineered:
+        if not _missing(study, [(refined, first), (raw, first)]):
+            gain = study.estimate({(refined, first): 1, (raw, first): -1})
+            low, high = gain.interval(1 - 2 * rules.alpha)
+            tests[f"{refined} against {raw}"] = gain.p_above(rules.order_margin)
+            engineered.append({"engineered": refined, "raw": raw, "gain": gain.mean, "low": low, "high": high})
+    p_supported = min(holm(tests).values())
+    p_refuted = _kth(p_kept.values(), n_kept)
+    means = study.means()
+    orders = {n: sorted(learners, key=lambda name: -means[name, n]) for n in (first, last)}
+    tau = _tau(orders[first], orders[last])
+    curve = {
+        str(n): _tau(sorted(present, key=lambda name: -means[name, n]), [x for x in orders[last] if x in present])
+        for n in grid.sizes
+        if len(present := [name for name in learners if (name, n) in means]) > 1
+    }
+    reason = (
+        f"Kendall's tau between the orders at {first:,} and {last:,} labels is {tau:.2f} "
+        f"[{tau_low:.2f}, {tau_high:.2f}], settled from {rules.settled_tau:g} up; "
+        f"{orders[first][0]} leads at {first:,}, {orders[last][0]} at {last:,}"
+    )
+    reason += "".join(
+        f"; {item['engineered']} is {item['gain']:+.4f} [{item['low']:+.4f}, {item['high']:+.4f}] against {item['raw']}"
+        for item in engineered
+    )
+    details: Json = {
+        "n_train": first, "settled_tau": rules.settled_tau, "order": orders[first], "final_order": orders[last],
+        "tau_by_size": curve, "engineered": engineered, "test": "pairs certain at both sizes, Holm",
+    }  # fmt: skip
+    return Claim("small_data", verdict(p_supported, p_refuted, rules.alpha), reason, tau, tau_low, tau_high,
+                 p_supported, p_refuted, details)  # fmt: skip
+
+
+def million(study: Study, grid: Grid, rules: Claims) -> Claim:
+    """With the most data, and a million examples at least: is some network above every traditional learner?"""
+    n_train = grid.sizes[-1]
+    if n_train < MILLION:
+        return Claim("million", "not tested", f"the largest size is {n_train:,} labels, fewer than a million")
+    usable = [name for name in grid.learners if not _missing(study, [(name, n_train)])]
+    networks = [name for name in usable if name in grid.networks]
+    others = [name for name in usable if name not in grid.networks]
+    if not networks or not others:
+        return Claim("million", "not tested", f"no usable network or no usable other learner with {n_train:,} labels")
+    gains = {(a, b): study.estimate({(a, n_train): 1, (b, n_train): -1}) for a in networks for b in others}
+    above = {a: max(gains[a, b].p_above(rules.order_margin) for b in others) for a in networks}
+    below = {b: max(gains[a, b].p_below(rules.order_margin) for a in networks) for b in others}
+    p_supported = min(1.0, len(networks) * min(above.values()))
+    p_refuted = min(1.0, len(others) * min(below.values()))
+    means = study.means()
+    a, b = (max(names, key=lambda name: means[name, n_train]) for names in (networks, others))
+    low, high = gains[a, b].interval(1 - 2 * rules.alpha)
+    reason = (
+        f"with {n_train:,} labels the best network, {a}, is {gains[a, b].mean:+.4f} [{low:+.4f}, {high:+.4f}] "
+        f"against the best other learner, {b}"
+    )
+    details: Json = {"n_train": n_train, "network": a, "other": b, "margin": rules.order_margin, "test": "paired"}
+    return Claim("million", verdict(p_supported, p_refuted, rules.alpha), reason, gains[a, b].mean, low, high,
+                 p_supported, p_refuted, details)  # fmt: skip
+
+
+def _missing(study: Study, cells: Sequence[CellName]) -> str:
+    """Why these cells cannot be tested, or an empty string."""
+    lacking = [
+        f"{learner}-{n}" for learner, n in cells
+        if (learner, n) not in study.cells or study.cells[learner, n].is_usable.sum() < 2
+    ]  # fmt: skip
+    return f"no cell with two usable replicates: {', '.join(dict.fromkeys(lacking))}" if lacking else ""
+
+
+def _either(early: Estimate, late: Estimate, opposite: bool) -> float:
+    """p value of: both differences have a sign, the opposite one or the same; twice the better of the two ways."""
+    signs = (-1, 1) if opposite else (1, 1)
+    ways = [max(_side(early, way * signs[0]), _side(late, way * signs[1])) for way in (-1, 1)]
+    return min(1.0, 2 * min(ways))
+
+
+def _side(gain: Estimate, sign: int) -> float:
+    return gain.p_above(0) if sign > 0 else gain.p_below(0)
+
+
+def _kth(p_values: Iterable[float], k: int) -> float:
+    """The k-th smallest, 1 where there are fewer."""
+    ordered = sorted(p_values)
+    return float(ordered[k - 1]) if 0 < k <= len(ordered) else 1.0
+
+
+def _tau(order: Sequence[str], final: Sequence[str]) -> float:
+    """Kendall's tau between two orders of the same names without ties."""
+    place = {name: i for i, name in enumerate(final)}
+    signs = [np.sign(place[b] - place[a]) for a, b in combinations(order, 2)]
+    return float(np.mean(signs))

@@ -1,0 +1,135 @@
+"""Forecasts of every learner's curve, each graded by hiding its last doublings: the rows of forecast.csv."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.common.artefacts import Json
+from stages.evaluate.estimates import Array, Study
+from stages.evaluate.laws import MIN_POINTS, Curve
+
+FACTORS = (2, 4, 8)  # times the largest size: how far a forecast looks ahead, and how much a backtest hides
+LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
+REACH = 64  # times the largest size: beyond it a number of labels is called not within reach
+COLUMNS = ["learner", "metric", "n_train", "kind", "predicted", "low80", "high80", "low95", "high95",
+           "largest_seen", "measured"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A learner's curve as losses, lower is better: the metric itself, or one less a metric of which higher is better.
+
+    n_train, loss: (n_sizes,); errors: (n_sizes,) standard errors from the replicates.
+    """
+
+    learner: str
+    n_train: Array
+    loss: Array
+    errors: Array
+
+    def until(self, n_train: float) -> Curve:
+        """The curve up to a size; ValueError where that is too little to forecast from."""
+        seen = self.n_train <= n_train
+        return Curve(self.n_train[seen], self.loss[seen], self.errors[seen])
+
+
+def measured_curves(study: Study, is_loss: bool) -> list[Measured]:
+    """Every learner's usable cells by size.
+
+    is_loss: the study's values are losses with the sign turned; else they are values in [0, 1] of which higher is
+    better. Cells with fewer than two usable replicates are left out.
+    """
+    found = []
+    for learner in dict.fromkeys(name for name, _ in study.cells):
+        sizes = sorted(n for name, n in study.cells if name == learner and study.cells[name, n].is_usable.sum() >= 2)
+        estimates = [study.estimate({(learner, n): 1}) for n in sizes]
+        values = np.array([e.mean for e in estimates])
+        errors = np.sqrt([e.of_replicates for e in estimates])
+        found.append(Measured(learner, np.array(sizes, dtype=np.float64), -values if is_loss else 1 - values, errors))
+    return found
+
+
+def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
+    """Fitted values, forecasts at FACTORS times the largest size, and backtests with as much hidden.
+
+    A backtest predicts the largest measured size from the sizes up to 1 / factor of it. Curves that are too short, or
+    reach a loss of 0, have no rows.
+    """
+    rows: list[Json] = []
+    try:
+        whole = curve.until(np.inf)
+    except ValueError:
+        return rows
+    last = curve.n_train[-1]
+
+    def add(kind: str, fit: Curve, sizes: Array, measured: Sequence[float | None]) -> None:
+        for n, quantiles, value in zip(sizes, fit.quantiles(sizes, LEVELS), measured, strict=True):
+            low95, low80, middle, high80, high95 = quantiles if is_loss else 1 - quantiles[::-1]
+            truth = None if value is None else float(value if is_loss else 1 - value)
+            values = {"predicted": middle, "low80": low80, "high80": high80, "low95": low95, "high95": high95}
+            rows.append(
+                {"learner": curve.learner, "metric": metric, "n_train": round(float(n)), "kind": kind}
+                | {key: float(value) for key, value in values.items()}
+                | {"largest_seen": round(float(fit.x[-1])), "measured": truth}
+            )
+
+    add("fitted", whole, curve.n_train, list(curve.loss))
+    add("forecast", whole, last * np.array(FACTORS, dtype=np.float64), [None] * len(FACTORS))
+    for factor in FACTORS:
+        if (curve.n_train <= last / factor).sum() >= MIN_POINTS:
+            add("backtest", curve.until(last / factor), np.array([last]), [curve.loss[-1]])
+    return rows
+
+
+def grades(rows: Sequence[Json], metric: str, is_loss: bool) -> list[Json]:
+    """By factor hidden: the mean |log error| of the loss over learners, that of the last value, and coverage.
+
+    The last value, the plain guess that nothing changes any more, stands beside for comparison.
+    """
+    found: list[Json] = []
+    losses = {(row["learner"], row["n_train"]): _loss(row["measured"], is_loss) for row in rows
+              if row["kind"] == "fitted" and row["metric"] == metric}  # fmt: skip
+    tests = [row for row in rows if row["kind"] == "backtest" and row["metric"] == metric]
+    for factor in sorted({round(row["n_train"] / row["largest_seen"], 3) for row in tests}):
+        of_factor = [row for row in tests if round(row["n_train"] / row["largest_seen"], 3) == factor]
+        truths = [np.log(_loss(row["measured"], is_loss)) for row in of_factor]
+        misses = [abs(np.log(_loss(row["predicted"], is_loss)) - truth)
+                  for row, truth in zip(of_factor, truths, strict=True)]  # fmt: skip
+        flat = [abs(np.log(losses[row["learner"], row["largest_seen"]]) - truth)
+                for row, truth in zip(of_factor, truths, strict=True)]  # fmt: skip
+        found.append({
+            "factor": factor, "n_forecasts": len(of_factor), "mean_log_error": float(np.mean(misses)),
+            "last_value_log_error": float(np.mean(flat)),
+            "covered80": sum(row["low80"] <= row["measured"] <= row["high80"] for row in of_factor),
+            "covered95": sum(row["low95"] <= row["measured"] <= row["high95"] for row in of_factor),
+        })  # fmt: skip
+    return found
+
+
+def _loss(value: float, is_loss: bool) -> float:
+    return value if is_loss else 1 - value
+
+
+def labels_until(curve: Measured, loss: float) -> Json:
+    """How many labels until the learner's loss is down to `loss`, with an 80 % interval.
+
+    Where a measured mean is there already, the first such size. An end of the interval, or the number itself, is None
+    where it lies beyond REACH times the largest size: not within reach.
+    """
+    reached = curve.n_train[curve.loss <= loss]
+    if len(reached):
+        n = round(float(reached[0]))
+        return {"learner": curve.learner, "is_measured": True, "n_labels": n, "low80": n, "high80": n}
+    result: Json = {"learner": curve.learner, "is_measured": False, "n_labels": None, "low80": None, "high80": None}
+    try:
+        fit = curve.until(np.inf)
+    except ValueError:
+        return result
+    multiples = np.geomspace(1, REACH, 49)  # eighths of a doubling
+    quantiles = fit.quantiles(curve.n_train[-1] * multiples, (0.1, 0.5, 0.9))
+    for key, path in zip(("low80", "n_labels", "high80"), quantiles.T, strict=True):
+        below = np.flatnonzero(path <= loss)
+        if len(below):
+            result[key] = round(float(curve.n_train[-1] * multiples[below[0]]))
+    return result
