@@ -161,7 +161,7 @@ def last_value(task: Task, x: Array) -> Array:
 
 
 def offset_power_law(task: Task, x: Array) -> Array:
-    """y = b x^-c + e by Huber's loss on log y, the best of several starts."""
+    """y = b x^-c + e by Huber's loss on log y, from the two best of a grid of starts."""
     t, z = np.log(task.x / task.x[-1]), np.log(task.y)
 
     def residuals(p: Array) -> Array:
@@ -171,12 +171,17 @@ def offset_power_law(task: Task, x: Array) -> Array:
         share = 1 / (1 + np.exp(p[2] - p[0] + p[1] * t))
         return np.stack([share, -share * t, 1 - share], axis=1)
 
-    starts = [(np.log(1 - floor) + z[-1], c, np.log(floor) + z[-1]) for floor in (0.1, 0.6) for c in (0.3, 1)]
-    fits = [least_squares(residuals, start, jacobian, loss="huber", f_scale=0.01, max_nfev=100) for start in starts]
+    floors, exponents = (axis.ravel() for axis in np.meshgrid([0.02, 0.3, 0.6, 0.8, 0.95], [0.1, 0.3, 0.6, 1, 1.6]))
+    shapes = np.log((1 - floors) * np.exp(-np.outer(t, exponents)) + floors)  # (n, n_starts)
+    levels = np.median(z[:, None] - shapes, axis=0)
+    order = np.argsort(np.abs(z[:, None] - shapes - levels).sum(axis=0))[:2]
+    starts = [(levels[i] + np.log(1 - floors[i]), exponents[i], levels[i] + np.log(floors[i])) for i in order]
+    fits = [least_squares(residuals, start, jacobian, **HUBER) for start in starts]
     b, c, e = min(fits, key=lambda fit: fit.cost).x
     return np.exp(np.logaddexp(b - c * np.log(x / task.x[-1]), e))
 
 
+HUBER: Json = {"loss": "huber", "f_scale": 0.01, "max_nfev": 25, "ftol": 1e-6, "xtol": 1e-6}
 BASELINES: dict[str, Callable[[Task, Array], Array]] = {
     "offset_power_law": offset_power_law,
     "last_value": last_value,

@@ -26,16 +26,17 @@ def log_density(residual: np.ndarray, covariance: np.ndarray, level: float) -> f
 
 def test_log_weights_are_the_evidence_with_the_level_integrated_out():
     t = np.log(SIZES / SIZES[-1])
-    curve = Curve(SIZES, planted(SIZES), np.full(7, 0.002), laws.log_priors(FLAT, has_errors=True))
+    curve = Curve(SIZES, planted(SIZES), np.full(7, 0.002), laws.log_priors(FLAT, 0.0, has_errors=True))
     found = curve.posterior(SIZES[-1:], n_nats=np.inf)
     rng = np.random.default_rng(0)
     pairs = [(rng.integers(len(laws.AMPLITUDES)), rng.integers(len(found.log_weights[0]))) for _ in range(5)]
     expected = []
     for amplitude, shape in pairs:
-        walk, drift, noise = laws.AMPLITUDES[amplitude]
+        walk, drift, noise, misfit = laws.AMPLITUDES[amplitude]
         near, integrated = laws.kernels(t, t)
         covariance = laws.WALKS[walk] ** 2 * near + laws.DRIFTS[drift] ** 2 * integrated
         own = laws.NOISES[noise] ** 2 + (laws.ERROR_SHARES[noise] * 0.002 / curve.y) ** 2
+        own = own + (laws.MISFITS[misfit] * np.exp(-t)) ** 2
         residual = np.log(curve.y) - laws.shapes(t)[:, shape]
 
         of_residual = partial(log_density, residual, covariance + np.diag(own))
@@ -64,11 +65,16 @@ def test_the_kernels_are_those_of_a_walk_and_of_an_integrated_walk():
 def test_the_quantiles_are_those_of_the_mixture():
     rng = np.random.default_rng(0)
     weights, means, deviations = rng.dirichlet(np.ones(12)).reshape(3, 4), rng.normal(size=(3, 1, 4)), [0.1, 0.3, 1.0]
-    mixture = Mixture(np.log(weights) + 5, means, np.array(deviations)[:, None] ** 2)
+    mixture = Mixture(np.log(weights) + 5, means, np.array(deviations)[:, None] ** 2, tail=0.1)
     levels = [0.025, 0.1, 0.5, 0.9, 0.975]
     found = mixture.quantiles(levels)[0]
     cumulative = [
-        sum(weights[i, j] * stats.norm.cdf(q, means[i, 0, j], deviations[i]) for i in range(3) for j in range(4))
+        sum(
+            weights[i, j] * share * stats.norm.cdf(q, means[i, 0, j], factor * deviations[i])
+            for i in range(3)
+            for j in range(4)
+            for factor, share in ((1, 0.9), (laws.TAIL_WIDTH, 0.1))
+        )
         for q in found
     ]
     assert cumulative == pytest.approx(levels, abs=0.01)

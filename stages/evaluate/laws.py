@@ -8,10 +8,11 @@ and the family b (1/x + g)^c,
     c log((e^-t + g) / (1 + g)).
 delta is what laws miss: a Gaussian process that is 0 at the last fitted size and spreads from there to either side,
 a random walk in log x plus an integrated one, so that errors are correlated along the curve and grow with distance.
-The noise has a part of its own and a part in proportion to the standard errors, where those are known. mu has a flat
-prior. All shapes and all amplitudes are averaged by their posterior weight (Bayesian model averaging); nothing is
-chosen, and there is no iterative fit that could fail. The prior weights of the grids stand in prior.json, learned by
-`python -m benchmarks.learn_prior` from outside curves.
+The noise has a part of its own, a part in proportion to the standard errors where those are known, and a part that is
+larger the smaller the size, since laws fit the small sizes worst. mu has a flat prior. All shapes and all amplitudes
+are averaged by their posterior weight (Bayesian model averaging); nothing is chosen, and there is no iterative fit that
+could fail. The prior weights of the grids stand in prior.json, learned by `python -m benchmarks.learn_prior` from
+outside curves.
 
 Sources of the laws: Alabdulmohsin, Neyshabur, Zhai, NeurIPS 2022 (power laws with offset); Viering and Loog, TPAMI
 2023 (a survey of shapes).
@@ -49,7 +50,10 @@ ERROR_SHARES = np.array([0.1, 0.4, 0.8, 1.2])  # goes with NOISES, one each
 
 SHAPES_1 = np.array(list(product(range(len(EXPONENTS)), range(len(FLOORS)), range(len(SHIFTS)))))
 SHAPES_2 = np.array(list(product(range(len(POWERS)), range(len(RATES)))))
-AMPLITUDES = np.array(list(product(range(len(WALKS)), range(len(DRIFTS)), range(len(NOISES)))))
+TAIL_WIDTH = 4
+MISFITS = np.array([0, 0.001, 0.003, 0.01])  # of small sizes, at the last one; grows as x_last / x
+
+AMPLITUDES = np.array(list(product(*(range(len(grid)) for grid in (WALKS, DRIFTS, NOISES, MISFITS)))))
 GRIDS = {
     "family": 2,
     "exponent": len(EXPONENTS),
@@ -60,14 +64,19 @@ GRIDS = {
     "walk_with_errors": len(WALKS),
     "drift_with_errors": len(DRIFTS),
     "noise_with_errors": len(NOISES),
+    "misfit_with_errors": len(MISFITS),
     "walk_without_errors": len(WALKS),
     "drift_without_errors": len(DRIFTS),
     "noise_without_errors": len(NOISES),
+    "misfit_without_errors": len(MISFITS),
 }
 
 
-def log_priors(weights: Mapping[str, ArrayLike], has_errors: bool) -> tuple[Array, Array]:
-    """Log prior of every shape (n_shapes,) and of every amplitude (n_amplitudes,) from the weights of the grids."""
+Priors = tuple[Array, Array, float]  # log prior of every shape (n_shapes,), of every amplitude (n_amplitudes,); tail
+
+
+def log_priors(weights: Mapping[str, ArrayLike], tail: float, has_errors: bool) -> Priors:
+    """The priors that the weights of the grids give."""
     logs = {key: np.log(np.asarray(value) / np.sum(value)) for key, value in weights.items()}
     first = logs["family"][0] + sum(
         logs[key][SHAPES_1[:, i]] for i, key in enumerate(("exponent", "floor", "shift"))
@@ -75,14 +84,17 @@ def log_priors(weights: Mapping[str, ArrayLike], has_errors: bool) -> tuple[Arra
     second = logs["family"][1] + sum(logs[key][SHAPES_2[:, i]] for i, key in enumerate(("power", "rate")))
     suffix = "with_errors" if has_errors else "without_errors"
     amplitudes = sum(
-        logs[f"{key}_{suffix}"][AMPLITUDES[:, i]] for i, key in enumerate(("walk", "drift", "noise"))
+        logs[f"{key}_{suffix}"][AMPLITUDES[:, i]] for i, key in enumerate(("walk", "drift", "noise", "misfit"))
     )  # fmt: skip
-    return np.concatenate([first, second]), np.asarray(amplitudes)
+    return np.concatenate([first, second]), np.asarray(amplitudes), tail
 
 
 @cache
-def shipped_priors(has_errors: bool) -> tuple[Array, Array]:
-    return log_priors(json.loads(PRIOR.read_text(encoding="utf-8"))["weights"], has_errors)
+def shipped_priors(has_errors: bool) -> Priors:
+    """Those of prior.json, which differ by whether standard errors are known."""
+    content = json.loads(PRIOR.read_text(encoding="utf-8"))
+    tail = content["tail"]["with_errors" if has_errors else "without_errors"]
+    return log_priors(content["weights"], tail, has_errors)
 
 
 def shapes(t: Array) -> Array:
@@ -107,33 +119,37 @@ class Mixture:
     """The predictive distribution of log y at m points: a mixture of normal distributions.
 
     log_weights: (n_amplitudes, n_shapes), not normalised; means: (n_amplitudes, m, n_shapes); variances:
-    (n_amplitudes, m).
+    (n_amplitudes, m). A share `tail` of every component is TAIL_WIDTH times as wide: breaks that no fit foresees.
     """
 
     log_weights: Array
     means: Array
     variances: Array
+    tail: float = 0.0
 
     def quantiles(self, levels: ArrayLike) -> Array:
         """(m, n_levels), of log y."""
         weights = np.exp(self.log_weights - logsumexp(self.log_weights))
         return np.stack([
-            _mixture_quantiles(weights, self.means[:, i], self.variances[:, i], np.asarray(levels, dtype=np.float64))
+            _mixture_quantiles(weights, self.means[:, i], self.variances[:, i], self.tail, np.asarray(levels))
             for i in range(self.means.shape[1])
         ])  # fmt: skip
 
 
-def _mixture_quantiles(weights: Array, means: Array, variances: Array, levels: Array, n_bins: int = 160) -> Array:
+def _mixture_quantiles(
+    weights: Array, means: Array, variances: Array, tail: float, levels: Array, n_bins: int = 240
+) -> Array:
     """Quantiles of one mixture: the means as a histogram for each of a few widths, widened by a normal distribution."""
     keep = weights.sum(axis=1) > 1e-3
     weights, means, deviations = weights[keep], means[keep], np.sqrt(np.maximum(variances[keep], 1e-10))
     total = weights.sum()
     centre = (weights * means).sum() / total
     spread = np.sqrt((weights * ((means - centre) ** 2 + deviations[:, None] ** 2)).sum() / total)
-    places = np.linspace(centre - 8 * spread, centre + 8 * spread, n_bins)
+    places = np.linspace(centre - 12 * spread, centre + 12 * spread, n_bins)
     step = places[1] - places[0]
     deviations = np.maximum(deviations, 0.3 * step)
     levels_of_width = np.round(4 * np.log(deviations))
+    offsets = step * np.arange(1 - n_bins, n_bins)
     cumulative = np.zeros(n_bins)
     for level in np.unique(levels_of_width):
         of_width = levels_of_width == level
@@ -143,7 +159,8 @@ def _mixture_quantiles(weights: Array, means: Array, variances: Array, levels: A
         histogram = np.bincount(left, mass * (1 - part), n_bins) + np.bincount(left + 1, mass * part, n_bins)
         of_rows = weights[of_width].sum(axis=1)
         width = np.sqrt((of_rows * deviations[of_width] ** 2).sum() / of_rows.sum())
-        cumulative += ndtr((places[:, None] - places) / width) @ histogram
+        kernel = (1 - tail) * ndtr(offsets / width) + tail * ndtr(offsets / (TAIL_WIDTH * width))
+        cumulative += np.convolve(histogram, kernel)[n_bins - 1 : 2 * n_bins - 1]
     return np.interp(levels, cumulative / cumulative[-1], places)
 
 
@@ -152,14 +169,14 @@ class Curve:
     """A learning curve to extrapolate.
 
     x: (n,) sizes, ascending; y: (n,) losses above 0, lower is better; standard_errors: (n,) of y, None where unknown.
-    priors: of shapes and of amplitudes, those of prior.json unless given.
+    priors: those of prior.json unless given.
     Raises ValueError for fewer than MIN_POINTS points or a y that is not above 0.
     """
 
     x: Array
     y: Array
     standard_errors: Array | None = None
-    priors: tuple[Array, Array] | None = field(default=None, repr=False)
+    priors: Priors | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.x) < MIN_POINTS:
@@ -175,10 +192,10 @@ class Curve:
     def posterior(self, x: Array, n_nats: float = 7.0) -> Mixture:
         """The mixture at the sizes x; amplitudes that lie n_nats below the evidence of all are left out."""
         has_errors = self.standard_errors is not None
-        shape_prior, amplitude_prior = self.priors or shipped_priors(has_errors)
+        shape_prior, amplitude_prior, tail = self.priors or shipped_priors(has_errors)
         t, z = np.log(self.x / self.x[-1]), np.log(self.y)
-        walk, drift, noise = (AMPLITUDES[:, i] for i in range(3))
-        variance = np.tile(NOISES[noise][:, None] ** 2, len(t))  # (n_amplitudes, n)
+        walk, drift, noise, misfit = (AMPLITUDES[:, i] for i in range(4))
+        variance = NOISES[noise][:, None] ** 2 + (MISFITS[misfit][:, None] * np.exp(-t)) ** 2  # (n_amplitudes, n)
         if self.standard_errors is not None:
             variance = variance + (ERROR_SHARES[noise][:, None] * self.standard_errors / self.y) ** 2
         walks, drifts = (WALKS[walk] ** 2)[:, None, None], (DRIFTS[drift] ** 2)[:, None, None]
@@ -204,4 +221,4 @@ class Curve:
         means = cross.transpose(0, 2, 1) @ residuals[keep] + shared[:, :, None] * level[keep][:, None] + shapes(new_t)
         variances = walks[keep, 0] * own_walk + drifts[keep, 0] * own_drift
         variances = variances - (cross**2).sum(axis=1) + shared**2 / norm[keep][:, None]
-        return Mixture(log_weights[keep], means, variances)
+        return Mixture(log_weights[keep], means, variances, tail)
