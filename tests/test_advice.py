@@ -22,7 +22,9 @@ def test_least_squares_agree_with_those_of_scipy():
     rng = np.random.default_rng(0)
     for _ in range(20):
         design, targets = rng.normal(size=(8, 3)), rng.normal(size=(8, 5))
-        coefficients, squares = non_negative_least_squares(design, targets)
+        found = non_negative_least_squares(np.stack([design, 2 * design]), targets)
+        coefficients, squares = found[0][0], found[1][0]
+        np.testing.assert_allclose(found[0][1], coefficients / 2, atol=1e-9)
         for i in range(5):
             expected, norm = nnls(design, targets[:, i])
             np.testing.assert_allclose(coefficients[:, i], expected, atol=1e-9)

@@ -70,6 +70,8 @@ def advice_lines(advice: Json) -> list[str]:
             f"to tell most per second, run {cell['learner']} with {cell['n_train']:,} labels (about "
             f"{cell['seconds']:,.0f} s)"
         )
+    elif advice["answer"] == "cannot tell yet" and advice["options"]:
+        lines.append("no cell within the pool would tell: more labels would")
     return lines
 
 

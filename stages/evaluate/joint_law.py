@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 
 EXPONENTS = np.geomspace(0.05, 1.6, 26)
 N_COEFFICIENTS = 3
+RIDGE = 1e-12  # keeps designs of nearly the same columns solvable
 MIN_RATIO = 1.5  # of the most to the fewest parameters; one network's own inputs vary a little with the labels
 MIN_CELLS = 6  # three coefficients, two exponents, and a residual
 
@@ -52,38 +53,37 @@ def fit_joint_law(n_parameters: Array, n_labels: Array, losses: Array) -> JointL
     if n_parameters.max() < MIN_RATIO * n_parameters.min():
         return None
     smallest = (float(n_parameters.min()), float(n_labels.min()))
-    target = (losses / means).T  # (n_cells, n_resamples)
-    best = np.full(losses.shape[0], np.inf)
-    found = np.zeros((5, losses.shape[0]))  # three coefficients, two exponents
-    for alpha in EXPONENTS:
-        for beta in EXPONENTS:
-            design = np.stack([
-                np.ones_like(means), (n_parameters / smallest[0]) ** -alpha, (n_labels / smallest[1]) ** -beta
-            ], axis=1) / means[:, None]  # fmt: skip
-            coefficients, squares = non_negative_least_squares(design, target)
-            is_better = squares < best
-            best[is_better] = squares[is_better]
-            found[:3, is_better] = coefficients[:, is_better]
-            found[3:, is_better] = [[alpha], [beta]]
-    misfit = float(np.sqrt(best[0] / max(1, len(means) - N_COEFFICIENTS - 2)))
-    return JointLaw(found[0], found[1], found[2], found[3], found[4], smallest, misfit)
+    alphas, betas = (axis.ravel() for axis in np.meshgrid(EXPONENTS, EXPONENTS))
+    of_parameters = (n_parameters / smallest[0]) ** -alphas[:, None]  # (n_exponents, n_cells)
+    of_labels = (n_labels / smallest[1]) ** -betas[:, None]
+    designs = np.stack([np.ones_like(of_labels), of_parameters, of_labels], axis=2) / means[:, None]
+    coefficients, squares = non_negative_least_squares(designs, (losses / means).T)
+    best = squares.argmin(axis=0)  # (n_resamples,)
+    found = coefficients[best, :, np.arange(len(best))].T  # (3, n_resamples)
+    misfit = float(np.sqrt(squares[best[0], 0] / max(1, len(means) - N_COEFFICIENTS - 2)))
+    return JointLaw(found[0], found[1], found[2], alphas[best], betas[best], smallest, misfit)
 
 
-def non_negative_least_squares(design: Array, targets: Array) -> tuple[Array, Array]:
-    """Coefficients of at least 0 for many targets, (n_columns, n_targets), and their sums of squares, (n_targets,).
+def non_negative_least_squares(designs: Array, targets: Array) -> tuple[Array, Array]:
+    """Coefficients of at least 0 and their sums of squares, for many designs and many targets.
 
-    design: (n_rows, n_columns) with few columns; targets: (n_rows, n_targets). The solution is the plain one on some
-    subset of the columns, so all subsets are solved and the best that is not negative is taken.
+    designs: (n_designs, n_rows, n_columns) with few columns; targets: (n_rows, n_targets). Returns
+    (n_designs, n_columns, n_targets) and (n_designs, n_targets). The solution is the plain one on some subset of the
+    columns, so all subsets are solved and the best that is not negative is taken.
     """
-    n_columns, n_targets = design.shape[1], targets.shape[1]
-    coefficients, squares = np.zeros((n_columns, n_targets)), (targets**2).sum(axis=0)
+    n_designs, _, n_columns = designs.shape
+    gram = designs.transpose(0, 2, 1) @ designs + RIDGE * np.eye(n_columns)
+    moments = designs.transpose(0, 2, 1) @ targets  # (n_designs, n_columns, n_targets)
+    total = (targets**2).sum(axis=0)
+    coefficients, gained = np.zeros_like(moments), np.zeros((n_designs, targets.shape[1]))
     for size in range(1, n_columns + 1):
-        for columns in combinations(range(n_columns), size):
-            part = design[:, columns]
-            solved = np.linalg.pinv(part) @ targets
-            left = ((targets - part @ solved) ** 2).sum(axis=0)
-            is_better = (solved >= 0).all(axis=0) & (left < squares)
-            squares[is_better] = left[is_better]
-            coefficients[:, is_better] = 0
-            coefficients[np.ix_(columns, is_better)] = solved[:, is_better]
-    return coefficients, squares
+        for subset in combinations(range(n_columns), size):
+            columns = list(subset)
+            solved = np.linalg.solve(gram[:, columns][:, :, columns], moments[:, columns])
+            gain = (solved * moments[:, columns]).sum(axis=1)  # what the fit takes from the sum of squares
+            is_better = (solved >= 0).all(axis=1) & (gain > gained)
+            gained = np.where(is_better, gain, gained)
+            full = np.zeros_like(coefficients)
+            full[:, columns] = solved
+            coefficients = np.where(is_better[:, None], full, coefficients)
+    return coefficients, np.maximum(total - gained, 0)
