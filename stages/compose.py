@@ -168,6 +168,10 @@ def validate(content: Any) -> None:
         if study.scale.n_settings > n_listed:
             limit = f"exceeds the {n_listed} of learners.{name}.settings"
             raise InputError(f"scale.n_settings={study.scale.n_settings} {limit}; lower it or add settings")
+    named = study.evaluate.claims.networks
+    if unnamed := [name for name, of in study.learners.items() if of.root.kind == "network" and name not in named]:
+        remedy = f"override evaluate.claims.networks=[{','.join([*named, *unnamed])}], from small to large"
+        raise InputError(f"evaluate.claims.networks does not name the network {unnamed[0]}; {remedy}")
     if study.grid.sizes != study.scale.sizes or study.grid.learners != list(study.learners):
         raise InputError("grid is derived from learners and scale.sizes; override those")
     if study.dataset.split == "day" and study.dataset.name != "flights":

@@ -121,10 +121,13 @@ def test_of_two_that_pay_the_cheaper_gain_is_taken_where_costs_are_set():
     gains = {"more data": np.full(9, 0.02), "bigger network": np.full(9, 0.01)}
     data = Option("more data", "a", "", gains["more data"], gains["more data"], 1000, 60)
     size = Option("bigger network", "a", "", gains["bigger network"], gains["bigger network"], 0, 60)
-    assert decide([data, size], RULES)[0] == "more data"
+    assert decide([data, size], RULES, 2)[0] == "more data"
     priced = RULES.model_copy(update={"cost_per_label": 1.0, "cost_per_hour": 1.0})
-    assert decide([data, size], priced)[0] == "bigger network"
-    assert decide([], RULES)[0] == "cannot tell yet"
+    assert decide([data, size], priced, 2)[0] == "bigger network"
+    assert decide([], RULES, 2)[0] == "cannot tell yet"
+    flat = Option("more data", "a", "", np.zeros(9), np.zeros(9), 1000, 60)
+    assert decide([flat], RULES, 1)[0] == "stop"
+    assert decide([flat], RULES, 2)[0] == "cannot tell yet"
 
 
 def test_the_target_is_the_best_value_measured_unless_given():

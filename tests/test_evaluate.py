@@ -207,3 +207,26 @@ def test_a_class_of_which_hardly_a_row_is_among_the_labels_is_marked(study):
     main()
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
     assert "hardly a row among the 64 labels is of class 'yes'" in marks["rising", 64]
+
+
+def test_cells_that_share_one_usable_replicate_are_not_compared_and_break_nothing(study):
+    for learner, lost in (("rising", 0), ("flat", 1)):
+        folder = artefacts.cell_path(learner, 256)
+        probabilities = artefacts.load_predictions(folder).copy()
+        probabilities[lost] = np.nan
+        artefacts.save_predictions(folder, probabilities)
+    main()
+    claims = {claim["id"]: claim for claim in artefacts.load_json(RESULTS / "claims.json")}
+    assert claims["small_network"]["verdict"] == "not tested"
+    assert "fewer than two replicates are usable in all of" in claims["small_network"]["evidence"]["reason"]
+
+
+def test_one_cell_alone_can_be_evaluated(study, set_params, default_params):
+    defaults = read_yaml(default_params)
+    claims = defaults["evaluate"]["claims"] | {"simple": "flat", "networks": ["rising"]}
+    set_params(grid={"learners": ["rising"], "sizes": [64]}, evaluate=defaults["evaluate"] | {"claims": claims},
+               advice=defaults["advice"], dataset={"metric": "log_loss"})  # fmt: skip
+    main()
+    verdicts = {claim["verdict"] for claim in artefacts.load_json(RESULTS / "claims.json")}
+    assert verdicts == {"not tested"}
+    assert artefacts.load_json(RESULTS / "advice.json")["answer"] == "cannot tell yet"

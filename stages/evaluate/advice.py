@@ -90,17 +90,17 @@ def advise(
     """
     means = study.means()
     n_last = max((n for _, n in means), default=0)
-    now = {learner: mean for (learner, n), mean in means.items() if n == n_last}
+    now = {learner: mean for (learner, n), mean in means.items() if n == n_last and (learner, n) in resamples}
     if not now:
         return {"answer": "cannot tell yet", "reason": "no cell at the largest size has a usable fit", "options": []}
     best = max(now, key=lambda name: now[name])
-    law, law_report = joint_law(is_loss, networks, resamples, costs.n_parameters)
+    law, law_report = joint_law(is_loss, networks, means, resamples, costs.n_parameters)
     found = [
-        more_data(curves, is_loss, now, best, n_last, costs),
-        bigger_network(law, networks, is_loss, now, best, n_last, costs),
+        more_data(curves, is_loss, now, best, n_last, costs, resamples),
+        bigger_network(law, networks, is_loss, now, best, n_last, costs, resamples),
     ]
     options = [option for option in found if option is not None]
-    answer, reason = decide(options, rules)
+    answer, reason = decide(options, rules, expected=2 if networks else 1)
     result: Json = {
         "answer": answer, "reason": reason, "n_train": n_last, "best_learner": best,
         "best_value": -now[best] if is_loss else now[best],
@@ -116,8 +116,8 @@ def advise(
     return result
 
 
-def decide(options: Sequence[Option], rules: Advice) -> tuple[Answer, str]:
-    """The advice and the reason for it."""
+def decide(options: Sequence[Option], rules: Advice, expected: int) -> tuple[Answer, str]:
+    """The advice and the reason for it; to stop takes that all of the expected options were assessed."""
     if not options:
         return "cannot tell yet", "too few cells to forecast from"
     chances = {option.name: option.probability(rules.min_gain) for option in options}
@@ -131,14 +131,17 @@ def decide(options: Sequence[Option], rules: Advice) -> tuple[Answer, str]:
         else:
             chosen = max(paying, key=lambda option: float(np.median(option.gains)))
         return chosen.name, reason
+    if len(options) < expected:
+        return "cannot tell yet", f"{reason}; the other way could not be assessed from so few cells"
     if all(chance <= 1 - rules.certainty for chance in chances.values()):
         return "stop", reason
     return "cannot tell yet", reason
 
 
 def more_data(
-    curves: Sequence[Measured], is_loss: bool, now: Mapping[str, float], best: str, n_last: int, costs: Costs
-) -> Option | None:
+    curves: Sequence[Measured], is_loss: bool, now: Mapping[str, float], best: str, n_last: int, costs: Costs,
+    resamples: Mapping[CellName, Array],
+) -> Option | None:  # fmt: skip
     """Twice the labels for the learner of which the forecast promises most; None where no curve can be forecast."""
     forecasts = {}
     for curve in curves:
@@ -148,14 +151,16 @@ def more_data(
     if not forecasts:
         return None
     learner = max(forecasts, key=lambda name: float(np.median(forecasts[name])))
-    values = forecasts[learner]
-    return Option("more data", learner, f"{n_last:,} labels become {2 * n_last:,}", values - now[best],
-                  values - now[learner], n_last, costs.seconds_at_twice(learner, n_last))  # fmt: skip
+    lead = resamples[learner, n_last] - resamples[best, n_last]
+    own = np.random.default_rng(0).choice(forecasts[learner], len(lead)) - now[learner]
+    return Option("more data", learner, f"{n_last:,} labels become {2 * n_last:,}", own + lead, own, n_last,
+                  costs.seconds_at_twice(learner, n_last))  # fmt: skip
 
 
 def joint_law(
     is_loss: bool,
     networks: Sequence[str],
+    means: Mapping[CellName, float],
     resamples: Mapping[CellName, Array],
     n_parameters: Mapping[CellName, float],
 ) -> tuple[JointLaw | None, Json | None]:
@@ -163,9 +168,8 @@ def joint_law(
     cells = [cell for cell in resamples if cell[0] in networks]
     if not cells:
         return None, None
-    signed = np.stack([resamples[cell][:N_LAWS] for cell in cells], axis=1)
+    signed = np.stack([np.append(means[cell], resamples[cell][:N_LAWS]) for cell in cells], axis=1)
     losses = -signed if is_loss else 1 - signed
-    losses = np.vstack([losses.mean(axis=0), losses])
     sizes = np.array([n_parameters[cell] for cell in cells])
     labels = np.array([n for _, n in cells], dtype=np.float64)
     law = fit_joint_law(sizes, labels, losses)
@@ -189,7 +193,7 @@ def joint_law(
 
 def bigger_network(
     law: JointLaw | None, networks: Sequence[str], is_loss: bool, now: Mapping[str, float], best: str, n_last: int,
-    costs: Costs,
+    costs: Costs, resamples: Mapping[CellName, Array],
 ) -> Option | None:  # fmt: skip
     """Twice the parameters of the largest network at today's size; None without a joint law.
 
@@ -203,7 +207,8 @@ def bigger_network(
     noise = np.random.default_rng(0).normal(size=len(law.floor)) * np.sqrt(2) * law.misfit * loss_now
     gains = (law.loss(size, n_last) - law.loss(2 * size, n_last) + noise)[1:]
     change = f"{size:,.0f} parameters become {2 * size:,.0f}"
-    return Option("bigger network", largest, change, gains + now[largest] - now[best], gains, 0,
+    lead = (resamples[largest, n_last] - resamples[best, n_last])[: len(gains)]
+    return Option("bigger network", largest, change, gains + lead, gains, 0,
                   2 * costs.seconds[largest, n_last])  # fmt: skip
 
 

@@ -59,11 +59,13 @@ def advice_lines(advice: Json) -> list[str]:
         )
     enough = advice.get("simple_is_enough")
     if enough:
-        told = "no learner is surely" if enough["probability"] >= advice["certainty"] else "others are"
         lines.append(
-            f"{enough['learner']} is enough with probability {enough['probability']:.2f}: {told} more than "
+            f"{enough['learner']} is enough with probability {enough['probability']:.2f}: that no learner is more than "
             f"{advice['min_gain']:g} above it"
         )
+    for test in (advice.get("joint_law") or {"backtest": []})["backtest"]:
+        lines.append(f"the joint law of the networks, {test['hidden']} hidden: misses by {test['mean_log_error']:.3f} "
+                     "in log loss")  # fmt: skip
     if advice.get("next_cell"):
         cell = advice["next_cell"]
         lines.append(

@@ -41,6 +41,7 @@ class Claim:
 
     def to_json(self) -> Json:
         evidence = {key: value for key, value in asdict(self).items() if key not in ("id", "verdict", "details")}
+        evidence = {key: None if isinstance(v, float) and not np.isfinite(v) else v for key, v in evidence.items()}
         head = {"id": self.id, "statement": STATEMENTS[self.id], "verdict": self.verdict}
         return head | {"evidence": evidence | self.details}
 
@@ -109,10 +110,10 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
     }
     supported = holm({step: gain.p_above(rules.order_margin) for step, gain in steps.items()})
     refuted = holm({step: gain.p_below(rules.order_margin) for step, gain in steps.items()})
-    ranks = {step: rank for rank, step in enumerate(sorted(steps, key=lambda s: steps[s].p_above(rules.order_margin)))}
+    ranks = {step: rank for rank, step in enumerate(sorted(steps, key=lambda s: min(supported[s], refuted[s])))}
 
     def claim(name: str, wanted: list[tuple[str, str]]) -> Claim:
-        missing = _missing(study, [(learner, n_train) for step in wanted for learner in step])
+        missing = next(filter(None, (_missing(study, [(a, n_train), (b, n_train)]) for a, b in wanted)), "")
         if missing or not wanted:
             return Claim(name, "not tested", missing or "no network is named in evaluate.claims.networks")
         tests: list[Json] = []
@@ -141,6 +142,8 @@ def both_scales(grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) 
     corner = (rules.networks[-1] if rules.networks else "", grid.sizes[-1])
     if corner not in resamples:
         return Claim("both_scales", "not tested", f"no usable cell {corner[0] or 'of a network'}-{corner[1]}")
+    if len({name for name, _ in resamples}) < 2 or len({n for _, n in resamples}) < 2:
+        return Claim("both_scales", "not tested", "fewer than two sizes or two learners with usable cells")
     names = list(resamples)
     drawn = np.stack([resamples[name] for name in names])  # (n_cells, n_resamples)
     is_corner = names.index(corner)
@@ -155,7 +158,7 @@ def both_scales(grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) 
     reason += f"; the most probable best cell is {top} ({shares[top]:.3f})" if top != f"{corner[0]}-{corner[1]}" else ""
     found: Verdict = "supported" if share >= 1 - rules.alpha else "refuted" if share <= rules.alpha else "inconclusive"
     details: Json = {"cell": list(corner), "probability": share, "probability_of_best": shares, "test": "resampling"}
-    return Claim("both_scales", found, reason, float(np.median(lead)), low, high, 1 - share, share, details)
+    return Claim("both_scales", found, reason, float(np.median(lead)), low, high, details=details)
 
 
 def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
@@ -245,12 +248,16 @@ def million(study: Study, grid: Grid, rules: Claims) -> Claim:
 
 
 def _missing(study: Study, cells: Sequence[CellName]) -> str:
-    """Why these cells cannot be tested, or an empty string."""
+    """Why these cells cannot be compared, or an empty string."""
     lacking = [
         f"{learner}-{n}" for learner, n in cells
         if (learner, n) not in study.cells or study.cells[learner, n].is_usable.sum() < 2
     ]  # fmt: skip
-    return f"no cell with two usable replicates: {', '.join(dict.fromkeys(lacking))}" if lacking else ""
+    if lacking:
+        return f"no cell with two usable replicates: {', '.join(dict.fromkeys(lacking))}"
+    if cells and np.logical_and.reduce([study.cells[cell].is_usable for cell in cells]).sum() < 2:
+        return f"fewer than two replicates are usable in all of {', '.join(f'{learner}-{n}' for learner, n in cells)}"
+    return ""
 
 
 def _either(early: Estimate, late: Estimate, opposite: bool) -> float:

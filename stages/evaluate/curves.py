@@ -98,20 +98,22 @@ def curve_rows(cell: Cell, confidence: float) -> list[Json]:
     shared: Json = {"learner": learner, "n_train": n_train, "fit_seconds": cell.timing["fit_seconds"]}
     for key in ("n_parameters", "train_flops"):
         shared[key] = float(np.mean(cell.info[key])) if cell.info[key] else None
-    return [shared | {"metric": metric} | _band(e, confidence) for metric, e in cell.estimates.items()]
+    return [shared | {"metric": metric} | _band(e, confidence, metric) for metric, e in cell.estimates.items()]
 
 
 def class_rows(cell: Cell, names: Sequence[str], confidence: float) -> list[Json]:
     """The rows of classes.csv for one cell: error of a class's own rows, and ROC AUC against the rest beyond two."""
     learner, n_train = cell.name
     return [
-        {"learner": learner, "n_train": n_train, "class": names[k], "metric": metric} | _band(e, confidence)
+        {"learner": learner, "n_train": n_train, "class": names[k], "metric": metric} | _band(e, confidence, metric)
         for (k, metric), e in cell.classes.items()
     ]
 
 
-def _band(of_metric: Estimate, confidence: float) -> Json:
+def _band(of_metric: Estimate, confidence: float, metric: str) -> Json:
     low, high = of_metric.interval(confidence) if of_metric.n_replicates > 1 else (np.nan, np.nan)
+    if metric != "log_loss":  # the others lie in [0, 1]; the Brier score of many classes in [0, 2], seldom near either
+        low, high = max(low, 0.0), min(high, 1.0) if metric != "brier" else high
     ends = {"mean": of_metric.mean, "low": low, "high": high}
     return {key: float(value) if np.isfinite(value) else None for key, value in ends.items()} | {
         "n_replicates": of_metric.n_replicates

@@ -63,8 +63,8 @@ def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
         return rows
     last = curve.n_train[-1]
 
-    def add(kind: str, fit: Curve, sizes: Array, measured: Sequence[float | None]) -> None:
-        for n, quantiles, value in zip(sizes, fit.quantiles(sizes, LEVELS), measured, strict=True):
+    def add(kind: str, fit: Curve, sizes: Array, measured: Sequence[float | None], noise: float = 0.0) -> None:
+        for n, quantiles, value in zip(sizes, fit.quantiles(sizes, LEVELS, noise), measured, strict=True):
             low95, low80, middle, high80, high95 = quantiles if is_loss else 1 - quantiles[::-1]
             truth = None if value is None else float(value if is_loss else 1 - value)
             values = {"predicted": middle, "low80": low80, "high80": high80, "low95": low95, "high95": high95}
@@ -76,9 +76,11 @@ def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
 
     add("fitted", whole, curve.n_train, list(curve.loss))
     add("forecast", whole, last * np.array(FACTORS, dtype=np.float64), [None] * len(FACTORS))
-    for factor in FACTORS:
-        if (curve.n_train <= last / factor).sum() >= MIN_POINTS:
-            add("backtest", curve.until(last / factor), np.array([last]), [curve.loss[-1]])
+    n_seen = {int((curve.n_train <= last / factor).sum()): factor for factor in reversed(FACTORS)}
+    for n, factor in sorted(n_seen.items(), reverse=True):  # sizes need not be doublings: no fit twice
+        if n >= MIN_POINTS:
+            noise = float(curve.errors[n - 1] / curve.loss[n - 1])  # what a backtest is graded on is a measurement
+            add("backtest", curve.until(last / factor), np.array([last]), [curve.loss[-1]], noise)
     return rows
 
 
@@ -115,7 +117,7 @@ def labels_until(curve: Measured, loss: float) -> Json:
     """How many labels until the learner's loss is down to `loss`, with an 80 % interval.
 
     Where a measured mean is there already, the first such size. An end of the interval, or the number itself, is None
-    where it lies beyond REACH times the largest size: not within reach.
+    where it lies beyond REACH times the largest size: not within reach. `not_forecast` says why there is no forecast.
     """
     reached = curve.n_train[curve.loss <= loss]
     if len(reached):
@@ -124,8 +126,8 @@ def labels_until(curve: Measured, loss: float) -> Json:
     result: Json = {"learner": curve.learner, "is_measured": False, "n_labels": None, "low80": None, "high80": None}
     try:
         fit = curve.until(np.inf)
-    except ValueError:
-        return result
+    except ValueError as error:
+        return result | {"not_forecast": str(error)}
     multiples = np.geomspace(1, REACH, 49)  # eighths of a doubling
     quantiles = fit.quantiles(curve.n_train[-1] * multiples, (0.1, 0.5, 0.9))
     for key, path in zip(("low80", "n_labels", "high80"), quantiles.T, strict=True):

@@ -20,7 +20,7 @@ Sources of the laws: Alabdulmohsin, Neyshabur, Zhai, NeurIPS 2022 (power laws wi
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -184,10 +184,11 @@ class Curve:
         if not (np.all(np.isfinite(self.y)) and np.all(self.y > 0)):
             raise ValueError("every y must be above 0")
 
-    def quantiles(self, x: ArrayLike, levels: ArrayLike) -> Array:
-        """Of the loss to be measured at the sizes x: (n_x, n_levels)."""
+    def quantiles(self, x: ArrayLike, levels: ArrayLike, noise: float = 0.0) -> Array:
+        """Of the curve at the sizes x: (n_x, n_levels); with noise, a relative standard error, of a measurement."""
         places = np.atleast_1d(np.asarray(x, dtype=np.float64))
-        return np.exp(self.posterior(places).quantiles(levels))
+        found = self.posterior(places)
+        return np.exp(replace(found, variances=found.variances + noise**2).quantiles(levels))
 
     def posterior(self, x: Array, n_nats: float = 7.0) -> Mixture:
         """The mixture at the sizes x; amplitudes that lie n_nats below the evidence of all are left out."""

@@ -17,8 +17,8 @@ def last_steps(study: Study, grid: Grid, confidence: float) -> list[Json]:
         return found
     for learner in grid.learners:
         before, after = ((learner, n) for n in grid.sizes[-2:])
-        if all(study.cells[cell].is_usable.sum() >= 2 for cell in (before, after)):
-            gain = study.estimate({after: 1, before: -1})
+        gain = study.estimate({after: 1, before: -1})
+        if gain.n_replicates >= 2:
             low, high = gain.interval(confidence)
             found.append({"learner": learner, "from": before[1], "to": after[1],
                           "gain": gain.mean, "low": low, "high": high})  # fmt: skip
