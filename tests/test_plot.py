@@ -8,7 +8,7 @@ import pytest
 from stages.common import artefacts
 from stages.common.artefacts import PREPARED, RESULTS
 from stages.plot.__main__ import main
-from stages.plot.figures import Curve, error_against_data, performance, spread, styles
+from stages.plot.figures import Curve, error_against_data, forecast, performance, spread, styles
 from stages.plot.params import Plot, Style
 
 PLOT = Plot(style={"a": Style(label="Learner A", color="#112233")}, cycle=["#445566", "#778899"], width=7.2, height=4.6)
@@ -58,9 +58,13 @@ def texts(svg: str) -> list[str]:
     return [line.strip().removeprefix("<!-- ").removesuffix(" -->") for line in svg.splitlines() if "<!-- " in line]
 
 
+LEVELS = {"chance": 0.5, "constant": 0.55}
+
+
 def test_chance_and_the_constant_predictor_are_drawn_in_every_figure():
-    near = performance(CURVES, "Accuracy", {"chance": 0.5, "constant": 0.55}, PLOT)
+    near = performance(CURVES, "Accuracy", LEVELS, PLOT)
     assert {"chance 0.5", "constant 0.55", "Learner A", "B"} <= set(texts(near))
+    assert {"chance 0.5", "constant 0.55"} <= set(texts(forecast(CURVES, [], "Accuracy", LEVELS, PLOT)))
     errors = [Curve("a", [64, 128], [0.05, 0.04], [0.049, 0.039], [0.051, 0.041], [False, False])]
     far = error_against_data(errors, {"chance": 0.9, "constant": 0.9}, PLOT)
     assert "chance and constant: 0.9, above the axis" in texts(far)

@@ -35,7 +35,11 @@ def main() -> None:
         "error": figures.error_against_data(curves(rows, "error", "n_train", marked), error_levels, plot),
         "compute": figures.error_against_compute(curves(rows, "error", "train_flops", marked), error_levels, plot),
         "forecast": figures.forecast(
-            curves(rows, metric, "n_train", marked), ahead(forecasts, metric), metric_label, plot
+            curves(rows, metric, "n_train", marked),
+            ahead(forecasts, metric),
+            metric_label,
+            levels(summary, metric),
+            plot,
         ),
     }
     titles = {

@@ -73,7 +73,7 @@ def error_against_compute(curves: list[Curve], levels: dict[str, float], plot: P
     return _finish(figure, axes, curves, plot)
 
 
-def forecast(measured: list[Curve], ahead: list[Curve], metric_label: str, plot: Plot) -> str:
+def forecast(measured: list[Curve], ahead: list[Curve], metric_label: str, levels: dict[str, float], plot: Plot) -> str:
     """Measured curves and, dashed, their forecasts with intervals, as SVG text; log axis of the number of labels."""
     figure, axes = _blank(plot)
     looks = styles(plot, [curve.learner for curve in measured])
@@ -93,6 +93,7 @@ def forecast(measured: list[Curve], ahead: list[Curve], metric_label: str, plot:
     axes.set_xscale("log", base=2)
     _label_sizes(axes, measured + ahead)
     _fit_height(axes, measured + joined)
+    _draw_levels(axes, levels)
     ends = {curve.learner: curve for curve in [*measured, *joined]}
     return _finish(figure, axes, list(ends.values()), plot)
 
