@@ -113,13 +113,12 @@ def verdict_of(name: str, study: Study) -> str:
 
 @pytest.mark.simulation
 @pytest.mark.parametrize("name", list(STATEMENTS))
-@pytest.mark.parametrize("n_replicates", [3, 5])
-def test_at_the_boundary_a_statement_is_seldom_supported(name, n_replicates):
-    rng = np.random.default_rng(n_replicates)
+def test_at_the_boundary_a_statement_is_seldom_supported(name):
+    rng = np.random.default_rng(3)
     cells = planted(at_the_boundary(name))
     n_supported = 0
     for _ in range(200):
-        study = simulated_study(cells, rng, n_replicates=n_replicates, n_test=3000)
+        study = simulated_study(cells, rng, n_replicates=3, n_test=3000)
         n_supported += verdict_of(name, study) == "supported"
     assert n_supported <= 16
 
