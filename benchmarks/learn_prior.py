@@ -1,17 +1,14 @@
-"""Learn the forecaster's prior from outside curves: `python -m benchmarks.learn_prior --data DIR [--half {0,1}]`.
+"""Learn the forecaster's prior from outside curves: `python -m benchmarks.learn_prior --data DIR`.
 
 The weights of the grids in stages/evaluate/laws.py are set so that the hidden values of the curves of
 benchmarks/extrapolation.py (protocols pipeline and lcdb) get the largest predictive log density, held back in three
 ways: each grid has its own weights, not each combination; a penalty pulls every grid towards equal weights; and a value
-that no law foresees costs a bounded amount. 75 weights are learned from 576 hidden values,
-none of them one curve's own; two grids and the tails are set by hand, see CALIBRATED.
---half takes every other data set or task alone, so that the other half can grade the result; without it, all are taken
-and stages/evaluate/prior.json is written.
+that no law foresees costs a bounded amount. 75 weights are learned from 576 hidden values, none of them one curve's
+own; two grids and the tails are set by hand, see CALIBRATED. Writes stages/evaluate/prior.json.
 """
 
 import argparse
 import os
-import zlib
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -39,14 +36,13 @@ N_STEPS, RATE = 25, 0.15
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learn_prior", description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--half", type=int, choices=(0, 1))
     parser.add_argument("--out", type=Path, default=laws.PRIOR)
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     tasks: list[Task] = []
     for horizon in HORIZONS:
-        tasks += in_half(pipeline_tasks(arguments.data, horizon), arguments.half, depth=2)
-        of_lcdb = in_half(lcdb_tasks(arguments.data, horizon), arguments.half, depth=1)
+        tasks += pipeline_tasks(arguments.data, horizon)
+        of_lcdb = lcdb_tasks(arguments.data, horizon)
         tasks += [of_lcdb[i] for i in rng.choice(len(of_lcdb), min(N_LCDB, len(of_lcdb)), replace=False)]
     weights = {key: [round(float(w), 3) for w in value] for key, value in learned(tasks).items()} | CALIBRATED
     content = {
@@ -56,15 +52,6 @@ def main() -> None:
         "tail": TAIL,
     }
     artefacts.save_json(arguments.out, content)
-
-
-def in_half(tasks: Sequence[Task], half: int | None, depth: int) -> list[Task]:
-    """The tasks whose data set falls into a half by the hash of its name: no data set stands in both."""
-
-    def of(task: Task) -> int:
-        return zlib.crc32("/".join(task.name.split("/")[:depth]).encode()) % 2
-
-    return [task for task in tasks if half is None or of(task) == half]
 
 
 def learned(tasks: Sequence[Task]) -> dict[str, NDArray[np.float64]]:

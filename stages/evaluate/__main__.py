@@ -48,15 +48,10 @@ def main() -> None:
     by_guessing = {name: chance(name, len(class_rows)) for name in METRICS}
     verdicts = [claim.to_json() for claim in claims.tested(study, shape, rules.claims, resamples)]
     measured = {name: forecast.measured_curves(studies[name], not HIGHER_IS_BETTER[name]) for name in studies}
-    forecasts = [
-        row
-        for name, of_metric in measured.items()
-        for curve in of_metric
-        for row in forecast.forecast_rows(curve, name, not HIGHER_IS_BETTER[name])
-    ]
+    forecasts = forecasts_of(measured)
     recipe = [name for name in rules.claims.networks if name in grid.learners]
-    advice = advise(study, is_loss, measured[metric], recipe, rules.claims.simple, resamples, costs_of(cells), n_pool,
-                    advice_rules)  # fmt: skip
+    simple = rules.claims.simple
+    advice = advise(study, is_loss, measured[metric], recipe, simple, resamples, costs_of(cells), n_pool, advice_rules)
     found: Json = {
         "last_steps": shapes.last_steps(study, shape, rules.confidence),
         "overtakes": shapes.overtakes(shape, resamples, rules.confidence),
@@ -64,12 +59,7 @@ def main() -> None:
         "variance": [split for cell in cells if (split := curves.split_rows(cell, metric))],
         "backtests": forecast.grades(forecasts, metric, is_loss),
     }
-    shown = []
-    for cell in cells:
-        marks = curves.marks(cell, metric, is_loss, by_guessing[metric], constant["log_loss"], class_rows,
-                             card["classes"])  # fmt: skip
-        host = cell.timing["host"]
-        shown.append(cell.info | {"processor": host["processor"], "cores": host["cores"], "marks": marks})
+    shown = [shown_cell(cell, metric, by_guessing[metric], constant["log_loss"], card) for cell in cells]
     rows = [row for cell in cells for row in curves.curve_rows(cell, rules.confidence)]
     of_classes = [row for cell in cells for row in curves.class_rows(cell, card["classes"], rules.confidence)]
     summary: Json = {
@@ -121,6 +111,26 @@ def study_of(cells: list[Cell], metric: str, n_pool: int) -> Study:
     """All cells by one metric, signed so that higher is better."""
     scores = curves.kept_scores(cells, metric, 1 if HIGHER_IS_BETTER[metric] else -1)
     return Study(scores, inflations({name: of_cell.values for name, of_cell in scores.items()}, n_pool))
+
+
+def forecasts_of(measured: Mapping[str, list[forecast.Measured]]) -> list[Json]:
+    """The rows of forecast.csv; measured: the learners' curves by metric."""
+    return [
+        row
+        for metric, of_metric in measured.items()
+        for curve in of_metric
+        for row in forecast.forecast_rows(curve, metric, not HIGHER_IS_BETTER[metric])
+    ]
+
+
+def shown_cell(cell: Cell, metric: str, by_guessing: float, constant_log_loss: float, card: Json) -> Json:
+    """A cell's entry in cells.json: what was run, on what, and its marks."""
+    is_loss = not HIGHER_IS_BETTER[metric]
+    marks = curves.marks(
+        cell, metric, is_loss, by_guessing, constant_log_loss, card["pool_class_rows"], card["classes"]
+    )
+    host = cell.timing["host"]
+    return cell.info | {"processor": host["processor"], "cores": host["cores"], "marks": marks}
 
 
 def costs_of(cells: list[Cell]) -> Costs:

@@ -21,7 +21,7 @@ MIN_REPLICATES = 3  # fewer say next to nothing about their spread: marked
 class Cell:
     """One learner at one size, measured on the test rows.
 
-    own: the scores by metric of the replicates that pair a draw with its own initialisation; crossed: by metric how the
+    own: the scores by metric of the replicates that pair a draw with its own initialisation; splits: by metric how the
     variance splits, where draws and initialisations were crossed; classes: (class, metric) -> estimate.
     """
 

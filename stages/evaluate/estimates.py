@@ -255,11 +255,7 @@ def variance_split(values: Array, shares: Array, draws: NDArray[np.int64], inits
     draw = max(0.0, float(rows.var(ddof=1)) - mean_square / k)
     initialisation = max(0.0, float(columns.var(ddof=1)) - mean_square / k)
     flat = square.ravel()
-    of_mean = shares[flat].mean(axis=0)
-    n_groups = len(of_mean)
-    interaction = float(((shares[flat] - of_mean) ** 2).sum()) / (len(flat) - 1)
-    test = max(0.0, n_groups / max(1, n_groups - 1) * float(of_mean @ of_mean) - interaction / len(flat))
-    return Split(draw, initialisation, mean_square, test)
+    return Split(draw, initialisation, mean_square, estimate(values[flat], shares[flat]).of_test)
 
 
 def holm(p_values: Mapping[K, float]) -> dict[K, float]:

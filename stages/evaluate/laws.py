@@ -208,9 +208,9 @@ class Curve:
         residuals = whiten @ (z[:, None] - shapes(t))  # (n_amplitudes, n, n_shapes)
         norm = (ones**2).sum(axis=1)
         level = np.einsum("hn,hng->hg", ones, residuals) / norm[:, None]  # mu given shape and amplitude
-        misfit = np.einsum("hng,hng->hg", residuals, residuals) - level**2 * norm[:, None]
+        squares = np.einsum("hng,hng->hg", residuals, residuals) - level**2 * norm[:, None]
         log_det = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1) + 0.5 * np.log(norm)
-        log_weights = -0.5 * misfit - log_det[:, None] + shape_prior + amplitude_prior[:, None]
+        log_weights = -0.5 * squares - log_det[:, None] + shape_prior + amplitude_prior[:, None]
 
         of_amplitude = logsumexp(log_weights, axis=1)
         keep = of_amplitude > logsumexp(of_amplitude) - n_nats
