@@ -9,11 +9,15 @@ published  fit on the benchmark's training part, RMSLE on its test part; coverag
 pipeline   for h = 2, 4, 8: 8 log-spaced sizes of at most x_max / h within a span of 64; |log error| of the mean over
            the sizes of at least .93 x_max
 lcdb       as pipeline on validation error with its standard errors; the mean of the last three sizes; the median
+
+--half takes every other data set or task alone, and --prior another prior than the shipped one: with a prior learned
+on the other half (`python -m benchmarks.learn_prior --half`) no curve that is scored has had a say in the forecast.
 """
 
 import argparse
 import os
 import time
+import zlib
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one process a core, one thread a process
 
@@ -31,6 +35,7 @@ from scipy.optimize import least_squares
 from stages.common import artefacts
 from stages.common.artefacts import Json
 from stages.common.errors import InputError, run
+from stages.evaluate import laws
 from stages.evaluate.laws import Curve
 
 Array = NDArray[np.float64]
@@ -44,6 +49,7 @@ class Task:
     """A curve to extrapolate: what the forecaster sees, and the points it is scored on."""
 
     name: str
+    data_set: str
     x: Array
     y: Array
     errors: Array | None
@@ -57,9 +63,12 @@ def main() -> None:
     parser.add_argument("--protocol", choices=list(PROTOCOLS), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--half", type=int, choices=(0, 1))
+    parser.add_argument("--prior", type=Path, default=laws.PRIOR)
     arguments = parser.parse_args()
-    report = PROTOCOLS[arguments.protocol](arguments.data, arguments.processes)
-    artefacts.save_json(arguments.out, {"protocol": arguments.protocol} | report)
+    trial = Trial(arguments.data, arguments.half, arguments.prior, arguments.processes)
+    report = PROTOCOLS[arguments.protocol](trial)
+    artefacts.save_json(arguments.out, {"protocol": arguments.protocol, "half": arguments.half} | report)
     for horizon, part in report.get("horizons", {"": report}).items():
         others = ", ".join(f"{name} {value:.4f}" for name, value in part["baselines"].items())
         print(
@@ -69,43 +78,53 @@ def main() -> None:
         )
 
 
-def published(data: Path, n_processes: int) -> Json:
-    return graded(published_tasks(data), grade_published, np.mean, n_processes)
+@dataclass(frozen=True)
+class Trial:
+    """Where the curves lie, which half of them is taken (None: all), what prior forecasts them, on how many cores."""
+
+    data: Path
+    half: int | None = None
+    prior: Path = laws.PRIOR
+    n_processes: int = 2
+
+    def graded(self, tasks: Sequence[Task], grade: Callable[[Task], Json], summarise: Callable[..., float]) -> Json:
+        """Every task graded in a pool of processes, and the figures over all of them."""
+        started = time.perf_counter()
+        with ProcessPoolExecutor(self.n_processes, initializer=laws.ship, initargs=(self.prior,)) as pool:
+            curves = list(pool.map(grade, in_half(tasks, self.half), chunksize=8))
+        return {
+            "headline": float(summarise([curve["score"] for curve in curves])),
+            "coverage80": float(np.mean(np.concatenate([curve["covered80"] for curve in curves]))),
+            "coverage95": float(np.mean(np.concatenate([curve["covered95"] for curve in curves]))),
+            "median_width80": float(np.median([curve["width80"] for curve in curves])),
+            "median_width95": float(np.median([curve["width95"] for curve in curves])),
+            "n_curves": len(curves),
+            "seconds": round(time.perf_counter() - started, 1),
+            "baselines": {
+                name: float(summarise([curve["baselines"][name] for curve in curves])) for name in BASELINES
+            },
+            "curves": curves,
+        }  # fmt: skip
 
 
-def pipeline(data: Path, n_processes: int) -> Json:
-    return {"horizons": {
-        str(h): graded(pipeline_tasks(data, h), grade_end, np.mean, n_processes) for h in HORIZONS
-    }}  # fmt: skip
+def in_half(tasks: Sequence[Task], half: int | None) -> list[Task]:
+    """The tasks whose data set falls into a half by the hash of its name: no data set stands in both."""
+    return [task for task in tasks if half is None or zlib.crc32(task.data_set.encode()) % 2 == half]
 
 
-def lcdb(data: Path, n_processes: int) -> Json:
-    return {"horizons": {str(h): graded(lcdb_tasks(data, h), grade_end, np.median, n_processes) for h in HORIZONS}}
+def published(trial: Trial) -> Json:
+    return trial.graded(published_tasks(trial.data), grade_published, np.mean)
 
 
-PROTOCOLS: dict[str, Callable[[Path, int], Json]] = {"published": published, "pipeline": pipeline, "lcdb": lcdb}
+def pipeline(trial: Trial) -> Json:
+    return {"horizons": {str(h): trial.graded(pipeline_tasks(trial.data, h), grade_end, np.mean) for h in HORIZONS}}
 
 
-def graded(
-    tasks: Sequence[Task], grade: Callable[[Task], Json], summarise: Callable[..., float], n_processes: int
-) -> Json:
-    """Every task graded in a pool of processes, and the figures over all of them."""
-    started = time.perf_counter()
-    with ProcessPoolExecutor(n_processes) as pool:
-        curves = list(pool.map(grade, tasks, chunksize=8))
-    return {
-        "headline": float(summarise([curve["score"] for curve in curves])),
-        "coverage80": float(np.mean(np.concatenate([curve["covered80"] for curve in curves]))),
-        "coverage95": float(np.mean(np.concatenate([curve["covered95"] for curve in curves]))),
-        "median_width80": float(np.median([curve["width80"] for curve in curves])),
-        "median_width95": float(np.median([curve["width95"] for curve in curves])),
-        "n_curves": len(curves),
-        "seconds": round(time.perf_counter() - started, 1),
-        "baselines": {
-            name: float(summarise([curve["baselines"][name] for curve in curves])) for name in BASELINES
-        },
-        "curves": curves,
-    }  # fmt: skip
+def lcdb(trial: Trial) -> Json:
+    return {"horizons": {str(h): trial.graded(lcdb_tasks(trial.data, h), grade_end, np.median) for h in HORIZONS}}
+
+
+PROTOCOLS: dict[str, Callable[[Trial], Json]] = {"published": published, "pipeline": pipeline, "lcdb": lcdb}
 
 
 def grade_published(task: Task) -> Json:
@@ -193,7 +212,17 @@ def published_tasks(data: Path) -> list[Task]:
     for name, curve in alab_curves(data):
         fit = curve[curve["Training"] == 1].drop_duplicates("x", keep="last")
         score = curve[curve["Training"] == 0]
-        found.append(Task(name, _floats(fit["x"]), _floats(fit["y"]), None, _floats(score["x"]), _floats(score["y"])))
+        found.append(
+            Task(
+                name,
+                task_of(name),
+                _floats(fit["x"]),
+                _floats(fit["y"]),
+                None,
+                _floats(score["x"]),
+                _floats(score["y"]),
+            )
+        )
     return found
 
 
@@ -204,8 +233,13 @@ def pipeline_tasks(data: Path, horizon: int) -> list[Task]:
         x, y = _floats(curve["x"]), _floats(curve["y"])
         if (kept := thinned(x, horizon)) is not None:
             scored = x >= TOP_SHARE * x[-1]
-            found.append(Task(name, x[kept], y[kept], None, x[scored], y[scored]))
+            found.append(Task(name, task_of(name), x[kept], y[kept], None, x[scored], y[scored]))
     return found
+
+
+def task_of(name: str) -> str:
+    """Domain/Task of Domain/Task/Model."""
+    return name.rsplit("/", 1)[0]
 
 
 def alab_curves(data: Path) -> list[tuple[str, pd.DataFrame]]:
@@ -223,7 +257,7 @@ def lcdb_tasks(data: Path, horizon: int) -> list[Task]:
         x, y, errors = (_floats(curve[column]) for column in ("n_train", error, deviation))
         if len(x) < N_SIZES or (y <= 0).any() or (kept := thinned(x, horizon)) is None:
             continue
-        found.append(Task(f"{data_set}/{learner}", x[kept], y[kept], errors[kept], x[-3:], y[-3:]))
+        found.append(Task(f"{data_set}/{learner}", str(data_set), x[kept], y[kept], errors[kept], x[-3:], y[-3:]))
     return found
 
 

@@ -1,10 +1,11 @@
-"""Learn the forecaster's prior from outside curves: `python -m benchmarks.learn_prior --data DIR`.
+"""Learn the forecaster's prior from outside curves: `python -m benchmarks.learn_prior --data DIR [--half {0,1}]`.
 
 The weights of the grids in stages/evaluate/laws.py are set so that the hidden values of the curves of
 benchmarks/extrapolation.py (protocols pipeline and lcdb) get the largest predictive log density, held back in three
 ways: each grid has its own weights, not each combination; a penalty pulls every grid towards equal weights; and a value
 that no law foresees costs a bounded amount. 75 weights are learned from 576 hidden values, none of them one curve's
-own; two grids and the tails are set by hand, see CALIBRATED. Writes stages/evaluate/prior.json.
+own; two grids and the tails are set by hand, see CALIBRATED. Writes stages/evaluate/prior.json, or with --half, which
+takes every other data set or task alone so that the other half can grade the result, the file that --out names.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.extrapolation import HORIZONS, Task, lcdb_tasks, pipeline_tasks
+from benchmarks.extrapolation import HORIZONS, Task, in_half, lcdb_tasks, pipeline_tasks
 from stages.common import artefacts
 from stages.evaluate import laws
 
@@ -36,13 +37,16 @@ N_STEPS, RATE = 25, 0.15
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learn_prior", description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--half", type=int, choices=(0, 1))
     parser.add_argument("--out", type=Path, default=laws.PRIOR)
     arguments = parser.parse_args()
+    if arguments.half is not None and arguments.out == laws.PRIOR:
+        parser.error("--half learns a prior for grading alone; name another file with --out")
     rng = np.random.default_rng(0)
     tasks: list[Task] = []
     for horizon in HORIZONS:
-        tasks += pipeline_tasks(arguments.data, horizon)
-        of_lcdb = lcdb_tasks(arguments.data, horizon)
+        tasks += in_half(pipeline_tasks(arguments.data, horizon), arguments.half)
+        of_lcdb = in_half(lcdb_tasks(arguments.data, horizon), arguments.half)
         tasks += [of_lcdb[i] for i in rng.choice(len(of_lcdb), min(N_LCDB, len(of_lcdb)), replace=False)]
     weights = {key: [round(float(w), 3) for w in value] for key, value in learned(tasks).items()} | CALIBRATED
     content = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import extrapolation
-from benchmarks.extrapolation import Task, grade_end, offset_power_law, thinned
+from benchmarks.extrapolation import Task, Trial, grade_end, offset_power_law, thinned
 from tests.conftest import ROOT
 
 DATA = ROOT.parent / "shared" / "extrapolation"
@@ -25,20 +25,20 @@ def test_thinning_keeps_eight_sizes_within_the_span_and_below_the_horizon():
 
 def test_the_baseline_finds_a_planted_power_law():
     x = np.geomspace(10, 1000, 8)
-    task = Task("planted", x, 0.1 + 2 * x**-0.6, None, x, x)
+    task = Task("planted", "planted", x, 0.1 + 2 * x**-0.6, None, x, x)
     assert offset_power_law(task, np.array([8000.0]))[0] == pytest.approx(0.1 + 2 * 8000**-0.6, rel=0.01)
 
 
 def test_a_score_point_changes_no_forecast():
     x = np.geomspace(10, 1000, 8)
-    graded = [grade_end(Task("t", x, x**-0.5, None, np.array([4000.0]), np.array([y]))) for y in (0.01, 0.02)]
+    graded = [grade_end(Task("t", "t", x, x**-0.5, None, np.array([4000.0]), np.array([y]))) for y in (0.01, 0.02)]
     assert graded[0]["width80"] == graded[1]["width80"]
     assert graded[0]["score"] != graded[1]["score"]
 
 
 @needs_data
 def test_the_published_curves_are_forecast_as_well_as_claimed():
-    report = extrapolation.published(DATA, n_processes=2)
+    report = extrapolation.published(Trial(DATA))
     assert {"headline", "coverage80", "coverage95", "median_width80", "median_width95", "n_curves", "seconds",
             "baselines", "curves"} == set(report)  # fmt: skip
     assert report["n_curves"] == 44

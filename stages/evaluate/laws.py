@@ -97,6 +97,13 @@ def shipped_priors(has_errors: bool) -> Priors:
     return log_priors(content["weights"], tail, has_errors)
 
 
+def ship(prior: Path) -> None:
+    """Forecast with the prior of another file than prior.json from here on, in this process."""
+    global PRIOR
+    PRIOR = prior
+    shipped_priors.cache_clear()
+
+
 def shapes(t: Array) -> Array:
     """log of every law at t, relative to its value at t = 0: (n_points, n_shapes)."""
     growth = np.exp(t)[:, None]
