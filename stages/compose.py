@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import field_validator
 
 from stages.common import artefacts
+from stages.common.artefacts import Json
 from stages.common.errors import InputError, nearest, run
 from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
 from stages.evaluate.params import Advice, Evaluate
@@ -150,12 +151,41 @@ def composed(overrides: list[str]) -> str:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             config = compose("config", overrides)
         OmegaConf.update(config, "compose.overrides", overrides)
+        for key, value in measured(config.dataset).items():
+            OmegaConf.update(config, f"dataset.{key}", value)
         OmegaConf.resolve(config)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(_explain(error, overrides)) from None
     _check_learner_files()
     validate(OmegaConf.to_container(config))
     return OmegaConf.to_yaml(config)
+
+
+def measured(dataset: Any) -> Json:
+    """What the config leaves open about a user's own file, found in the file; nothing for other data."""
+    if dataset.get("name") != "table":
+        return {}
+    path, target, group, time = (_text(dataset, key) for key in ("path", "target", "group", "time"))
+    if path is not None:
+        _check_inside(Path(path), bool(dataset.get("allow_outside")))
+    from stages.prepare.table import measure  # DuckDB and pandas, for these data alone
+
+    n_test = dataset.get("n_test")
+    found = measure(path, target, group, time, n_test if isinstance(n_test, int) else None)
+    return {key: value for key, value in found.items() if dataset.get(key) is None}
+
+
+def _text(dataset: Any, key: str) -> str | None:
+    """A name in the config; YAML reads a column called 1 as a number."""
+    value = dataset.get(key)
+    return None if value is None else str(value)
+
+
+def _check_inside(path: Path, is_allowed: bool) -> None:
+    """Raises InputError for a path that leaves the project."""
+    if not is_allowed and not path.resolve().is_relative_to(Path.cwd().resolve()):
+        remedy = "copy it here, or say dataset.allow_outside=true"
+        raise InputError(f"dataset.path={str(path)!r} lies outside the project; {remedy}")
 
 
 def validate(content: Any) -> None:
@@ -174,9 +204,10 @@ def validate(content: Any) -> None:
         raise InputError(f"evaluate.claims.networks does not name the network {unnamed[0]}; {remedy}")
     if study.grid.sizes != study.scale.sizes or study.grid.learners != list(study.learners):
         raise InputError("grid is derived from learners and scale.sizes; override those")
-    if study.dataset.split == "day" and study.dataset.name != "flights":
-        name = study.dataset.name
-        raise InputError(f"dataset.split='day': the rows of {name} have no days; use dataset.split=random")
+    name, split = study.dataset.name, study.dataset.split
+    has = {"day": name == "flights", "group": study.dataset.group, "time": study.dataset.time, "random": True}
+    if not has[split]:
+        raise InputError(f"dataset.split={split!r}: the rows of {name} have no {split}s; use dataset.split=random")
     n_pool = study.dataset.n_rows - study.dataset.n_test
     if max(study.scale.sizes) > n_pool:
         raise InputError(

@@ -132,7 +132,7 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
 
 
 BAD = [
-    ("dataset=flihgts", r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: digits, flights\)"),
+    ("dataset=flihgts", r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: digits, flights, table\)"),
     ("scale=huge", r"unknown scale=huge.*\(allowed: full, quick, smoke\)"),
     ("learners=[logistic_regresion]", r"unknown learners=logistic_regresion; did you mean 'logistic_regression'\?"),
     ("train.thread=1", r"unknown key train.thread; did you mean 'train.threads'\?"),
@@ -144,7 +144,7 @@ BAD = [
     ("learners.small_nn.units=0", r"learners.small_nn.units=0: input should be greater than or equal to 1"),
     ("learners.small_nn.units=8.5", r"learners.small_nn.units=8.5: input should be a valid integer"),
     ("learners.small_nn.kind=forest", r"learners.small_nn.kind='forest' is not known; allowed:.*'network'"),
-    ("dataset.split=week", r"dataset.split='week': input should be 'random' or 'day'"),
+    ("dataset.split=week", r"dataset.split='week': input should be 'random', 'day', 'group' or 'time'"),
     ("dataset.metric=auc", r"dataset.metric='auc': input should be 'roc_auc'"),
     ("scale.n_replicates=2", r"scale.n_replicates=2: input should be greater than or equal to 3"),
     ("scale.n_settings=9", r"scale.n_settings=9 exceeds the 3 of learners.logistic_regression.settings"),

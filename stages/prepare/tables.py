@@ -1,12 +1,12 @@
 """A source's table, and its split into a pool and a test set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Features
+from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
@@ -16,10 +16,11 @@ from stages.common.seeds import seed_from
 class Table:
     """What a source hands over: every row with a known label, in the source's order.
 
-    columns: categorical columns have pandas' category dtype, all others become float32.
+    features: (n_rows,), in memory or on disk; columns: the card of each column: name, kind, description, missing.
     labels: (n_rows,) int64, index into `classes`.
-    days: (n_rows,) int64 group of each row, None where rows do not come in groups.
-    dropped: reason -> number of rows left out.
+    groups, times: (n_rows,) int64 group of each row and its place in time, None where rows have none.
+    dropped: reason -> number of rows left out. left_out: columns, each with the reason.
+    warnings: what the user should look at.
     """
 
     title: str
@@ -28,15 +29,21 @@ class Table:
     sha256: dict[str, str]
     target: str
     classes: list[str]
-    columns: pd.DataFrame
-    descriptions: dict[str, str]
+    features: Features
+    columns: list[Json]
     labels: NDArray[np.int64]
-    days: NDArray[np.int64] | None
-    dropped: dict[str, int]
+    groups: NDArray[np.int64] | None = None
+    times: NDArray[np.int64] | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    left_out: list[Json] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def encode(columns: pd.DataFrame) -> Features:
-    """The columns as two blocks, numbers and codes; -0.0 becomes 0.0 so that equal rows have equal bytes."""
+    """The columns as two blocks, numbers and codes; -0.0 becomes 0.0 so that equal rows have equal bytes.
+
+    Categorical columns have pandas' category dtype, all others become float32.
+    """
     is_categorical = [isinstance(dtype, pd.CategoricalDtype) for dtype in columns.dtypes]
     numeric = columns.loc[:, [not flag for flag in is_categorical]].to_numpy(np.float32, na_value=np.nan)
     codes = [columns[name].cat.codes.to_numpy(np.int32) for name in columns.columns[is_categorical]]
@@ -44,10 +51,24 @@ def encode(columns: pd.DataFrame) -> Features:
     return Features(np.ascontiguousarray(numeric + np.float32(0)), categorical.astype(np.int32))
 
 
+def cards(columns: pd.DataFrame, descriptions: dict[str, str]) -> list[Json]:
+    """Name, kind, description and number of missing values of each column."""
+    found: list[Json] = []
+    for name in columns:
+        values = columns[name]
+        card: Json = {"name": str(name), "kind": "numeric", "description": descriptions[str(name)]}
+        card["missing"] = int(values.isna().sum())
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            card |= {"kind": "categorical", "categories": [str(c) for c in values.cat.categories]}
+        found.append(card)
+    return found
+
+
 def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row ids of the pool and of the test set, each ascending.
 
-    random: n_test rows, stratified by class. day: whole days in random order until they hold n_test rows.
+    random: n_test rows, stratified by class. day, group: whole groups in random order until they hold n_test rows.
+    time: the n_test latest rows, and those of the same time as the first of them.
     Raises InputError where the split is not possible with this table.
     """
     rows = np.arange(len(table.labels))
@@ -57,20 +78,43 @@ def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.in
     if how == "random":
         order = stratified_order(table.labels, random)
         return np.sort(order[n_test:]), np.sort(order[:n_test])
-    if table.days is None:
-        raise InputError(f"dataset.split={how!r}: the rows of {table.title} have no days; use dataset.split=random")
-    days, rows_of_day = np.unique(table.days, return_counts=True)
-    order = random.permutation(len(days))
-    n_days = 1 + np.searchsorted(np.cumsum(rows_of_day[order]), n_test)
-    is_test = np.isin(table.days, days[order[:n_days]])
+    groups = table.times if how == "time" else table.groups
+    if groups is None:
+        raise InputError(f"dataset.split={how!r}: the rows of {table.title} have no {how}s; use dataset.split=random")
+    if how == "time":
+        is_test = groups >= np.partition(groups, -n_test)[-n_test]
+    else:
+        names, rows_of_group = np.unique(groups, return_counts=True)
+        order = random.permutation(len(names))
+        n_groups = 1 + np.searchsorted(np.cumsum(rows_of_group[order]), n_test)
+        is_test = np.isin(groups, names[order[:n_groups]])
     if is_test.all():
-        raise InputError(f"dataset.n_test={n_test} takes all {len(days)} days; lower dataset.n_test")
+        raise InputError(f"dataset.n_test={n_test} takes all {len(np.unique(groups))} {how}s; lower dataset.n_test")
     return rows[~is_test], rows[is_test]
 
 
-def duplicates(pool: Features, test: Features) -> NDArray[np.bool_]:
-    """Which pool rows have exactly the features of a test row: (n_pool,)."""
-    return np.isin(_row_bytes(pool), _row_bytes(test))
+def duplicates(features: Features, pool: NDArray[np.int64], test: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the pool's rows have exactly the features of one of the test's: (n_pool,).
+
+    Rows are hashed some at a time; only rows whose hash meets a test row's are then compared as they are.
+    """
+    hashes = _row_hashes(features)
+    found = np.isin(hashes[pool], hashes[test])
+    suspects = np.flatnonzero(found)
+    found[suspects] = np.isin(_row_bytes(features[pool[suspects]]), _row_bytes(features[test]))
+    return found
+
+
+def _row_hashes(features: Features, n_at_once: int = 65_536) -> NDArray[np.uint64]:
+    """(n_rows,): sums of a row's 32-bit words, each times an odd number of its own."""
+    n_words = features.numeric.shape[1] + features.categorical.shape[1]
+    factors = np.random.default_rng(0).integers(2**63, size=n_words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    hashes = np.empty(len(features), np.uint64)
+    for start in range(0, len(features), n_at_once):
+        chunk = features[start : start + n_at_once]
+        words = np.concatenate([chunk.numeric.view(np.uint32), chunk.categorical.view(np.uint32)], axis=1)
+        hashes[start : start + len(words)] = (words * factors).sum(axis=1, dtype=np.uint64)
+    return hashes
 
 
 def _row_bytes(features: Features) -> NDArray[np.void]:

@@ -1,0 +1,274 @@
+"""The user's own table: kinds found, bad data refused in one line, splits that hold, memory that does not grow."""
+
+import gzip
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stages import compose
+from stages.common import artefacts
+from stages.common.artefacts import PREPARED
+from stages.common.errors import InputError
+from stages.prepare import __main__ as prepare
+from stages.prepare.params import Source
+from stages.prepare.table import load, measure, sizes_up_to
+
+N = 400
+
+
+def frame(**columns: object) -> pd.DataFrame:
+    """400 rows with a number, a category and a target of two classes; with other columns besides or instead."""
+    rng = np.random.default_rng(0)
+    good = {"x": rng.normal(size=N), "colour": rng.choice(["red", "green"], N), "y": rng.choice(["no", "yes"], N)}
+    return pd.DataFrame(good | columns)
+
+
+def source(path: Path, **changes: object) -> Source:
+    base = {"name": "table", "path": str(path), "target": "y", "group": None, "time": None, "split": "random",
+            "seed": 0, "n_rows": N, "n_test": 100}  # fmt: skip
+    return Source.model_validate(base | changes)
+
+
+def csv_of(text: str | bytes) -> Callable[[Path], Path]:
+    """Writes my.csv."""
+
+    def write(folder: Path) -> Path:
+        path = folder / "my.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def table_of(**columns: object) -> Callable[[Path], Path]:
+    return csv_of(frame(**columns).to_csv(index=False))
+
+
+def named(name: str) -> Callable[[Path], Path]:
+    return lambda folder: folder / name
+
+
+def written(name: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(b"anything")
+        return folder / name
+
+    return write
+
+
+ROWS = frame().to_csv(index=False)
+RARE = ["no"] * (N - 3) + ["yes"] * 3
+BAD = {
+    "missing file": (named("my.csv"), r"my\.csv' is no file; name a CSV or Parquet file"),
+    "empty file": (csv_of(""), r"my\.csv is empty; bring a header and rows"),
+    "only line breaks": (csv_of("\n\n"), r"one column only \(''\)"),
+    "header only": (csv_of("x,colour,y\n"), r"has a header and no rows; at least 100 rows are needed"),
+    "too few rows": (csv_of("x,y\n" + "1,a\n2,b\n" * 10), r"has 20 rows; at least 100"),
+    "latin-1 in the header": (csv_of("caf\xe9,y\n1,a\n".encode("latin-1")), r"is not in UTF-8 \(byte 3\); save it in"),
+    "latin-1 further down": (
+        csv_of(ROWS.encode() + b"1," + b"gr\xfcn" * 30_000 + b",no\n"),
+        r"line 402 is not in UTF-8; save it in UTF-8",
+    ),
+    "utf-16": (csv_of(ROWS.encode("utf-16")), r"is no text \(it holds zero bytes\); save it as CSV in UTF-8"),
+    "unknown delimiter": (csv_of(ROWS.replace(",", "#")), r"has one column only \('x#colour#y'\); separate columns by"),
+    "a row too long": (
+        csv_of(ROWS + "1,red,no,more\n"),
+        r"cannot be read: line 402 has 4 values, the first line 3; mend it",
+    ),
+    "target absent": (table_of(Y2=1), r"dataset\.target='y3' is no column of .*; did you mean '[yY]2?'\?"),
+    "one class": (table_of(y="no"), r"the target 'y' of .* has one class only \('no'\); at least two"),
+    "a class too rare": (table_of(y=RARE), r"class 'yes' has 3 rows; at least 10 are needed .*; merge or drop"),
+    "a float target": (table_of(y=np.linspace(0, 1, N)), r"is a number with 400 distinct values; .*: bin it"),
+    "a count as target": (table_of(y=np.arange(N)), r"is a number with 400 distinct values"),
+    "a date as target": (table_of(y="2020-01-01"), r"is a date; a target has classes"),
+    "NaN in the target": (
+        table_of(y=["no", None, "yes", None] * (N // 4)),
+        r"is missing in 200 rows \(first: 2, 4, 6\); drop or fill these rows",
+    ),
+    "an infinity": (table_of(x=[1.0, np.inf] * (N // 2)), r"the column 'x' is infinite in 200 rows \(first: 2\)"),
+    "repeated names": (csv_of(ROWS.replace("x,colour", "x,x", 1)), r"2 columns are called 'x'; rename all but one"),
+    "an empty name": (csv_of(ROWS.replace("x,colour", "x,", 1)), r"column 2 has no name; name every column"),
+    "nothing to learn from": (table_of(x=1, colour="red"), r"has no column to learn from besides 'y'"),
+    "a pickle": (written("my.pkl"), r"to load a pickle is to run its code; save it as \.csv or \.parquet"),
+    "a spreadsheet": (written("my.xlsx"), r"\.xlsx suffix; save it as \.csv or \.parquet"),
+    "no Parquet": (written("my.parquet"), r"my\.parquet cannot be read: "),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_data_are_refused_in_one_line_and_leave_nothing(case, set_params, monkeypatch, capsys):
+    write, message = BAD[case]
+    path = write(Path.cwd())
+    set_params(dataset=source(path, target="y3" if case == "target absent" else "y").model_dump())
+    with pytest.raises(InputError, match=message):
+        prepare.main()
+    assert not PREPARED.exists()
+
+
+@pytest.mark.parametrize("case", ["missing file", "header only", "latin-1 further down", "one class", "repeated names"])
+def test_bad_data_stop_composing_before_anything_runs(case, workspace, monkeypatch, capsys):
+    before = (workspace / "params.yaml").read_bytes()
+    path = BAD[case][0](workspace)
+    with pytest.raises(InputError, match=BAD[case][1]):
+        compose.composed(["dataset=table", f"dataset.path={path.name}", "dataset.target=y"])
+    assert (workspace / "params.yaml").read_bytes() == before
+
+
+def test_composing_finds_rows_sizes_and_split_in_the_file(workspace, monkeypatch):
+    frame(who=np.arange(N) % 40).to_csv("my.csv", index=False)
+    monkeypatch.setattr(
+        sys, "argv", ["compose", "dataset=table", "dataset.path=my.csv", "dataset.target=y", "dataset.group=who"]
+    )
+    compose.main()
+    dataset = yaml.safe_load(Path("params.yaml").read_text())["dataset"]
+    assert (dataset["n_rows"], dataset["n_test"], dataset["split"]) == (400, 100, "group")
+    assert dataset["sizes"]["quick"] == [32, 64, 128, 256]  # of a pool of 400 - 100 - 10
+    compose.check()
+
+
+def test_sizes_are_doublings_that_the_pool_is_sure_to_hold():
+    found = sizes_up_to(3_000_000, 2, "my.csv")
+    assert found["sizes"]["full"] == [2**k for k in range(10, 22)]
+    assert found["sizes"]["quick"] == [2**k for k in range(10, 17)]
+    assert found["variance_size"] == {"smoke": 1024, "quick": None, "full": 16384}
+    assert sizes_up_to(127, 2, "my.csv")["sizes"]["quick"] == [32, 64]
+    with pytest.raises(InputError, match="63 distinct rows for training are too few for two sizes"):
+        sizes_up_to(63, 2, "my.csv")
+
+
+def test_repeated_rows_shrink_the_sizes_before_they_are_removed(tmp_path):
+    frame().sample(60, random_state=0).pipe(lambda f: pd.concat([f] * 10)).to_csv(tmp_path / "my.csv", index=False)
+    with pytest.raises(InputError, match="distinct rows for training are too few"):
+        measure(str(tmp_path / "my.csv"), "y")
+
+
+def test_a_path_outside_the_project_needs_leave(workspace, tmp_path_factory):
+    path = tmp_path_factory.mktemp("elsewhere") / "my.csv"
+    frame().to_csv(path, index=False)
+    overrides = ["dataset=table", f"dataset.path={path}", "dataset.target=y"]
+    with pytest.raises(InputError, match=r"lies outside the project; copy it here, or say dataset\.allow_outside=true"):
+        compose.composed(overrides)
+    assert "n_rows: 400" in compose.composed([*overrides, "dataset.allow_outside=true"])
+
+
+def test_path_and_target_are_asked_for(workspace):
+    with pytest.raises(InputError, match=r"dataset\.path is missing; name a CSV or Parquet file"):
+        compose.composed(["dataset=table"])
+    frame().to_csv("my.csv", index=False)
+    with pytest.raises(InputError, match=r"dataset\.target is missing; name the column to predict"):
+        compose.composed(["dataset=table", "dataset.path=my.csv"])
+
+
+def test_kinds_are_found(tmp_path):
+    rng = np.random.default_rng(1)
+    path = tmp_path / "my.csv"
+    frame(
+        day=pd.date_range("2020-01-01", periods=N).strftime("%Y-%m-%d"),
+        at=pd.date_range("2020-01-01 06:30", periods=N, freq="h").strftime("%Y-%m-%d %H:%M:%S"),
+        is_new=rng.choice([True, False], N),
+        gap=np.where(rng.random(N) < 0.3, np.nan, 1.5 * np.arange(N)),
+        customer_id=rng.permutation(N) * 7,
+        number=np.arange(N),
+        code=[f"k{i}" for i in range(N)],
+        same=3,
+    ).to_csv(path, index=False)
+    table = load(source(path))
+    kinds = {card["name"]: card["kind"] for card in table.columns}
+    assert kinds == {
+        "x": "numeric", "gap": "numeric", "day (days)": "numeric", "at (days)": "numeric", "at (hour)": "numeric",
+        "colour": "categorical", "is_new": "categorical", "day (month)": "categorical",
+        "day (weekday)": "categorical", "at (month)": "categorical", "at (weekday)": "categorical",
+    }  # fmt: skip
+    assert {item["column"]: item["reason"].split(",")[0] for item in table.left_out} == {
+        "customer_id": "every row has its own value", "number": "every row has its own value",
+        "code": "every row has its own value", "same": "constant",
+    }  # fmt: skip
+    names = [card["name"] for card in table.columns if card["kind"] == "numeric"]
+    gap = table.features.numeric[:, names.index("gap")]
+    known = pd.read_csv(path)["gap"].to_numpy()
+    np.testing.assert_array_equal(gap, known.astype(np.float32))
+    assert next(card for card in table.columns if card["name"] == "gap")["missing"] == np.isnan(known).sum()
+    hours = table.features.numeric[:, names.index("at (hour)")]
+    assert hours[:3].tolist() == [6.5, 7.5, 8.5]
+
+
+@pytest.mark.parametrize("how", ["parquet", "csv", "csv.gz", "semicolons", "byte order mark"])
+def test_every_format_gives_the_same_table(how, tmp_path):
+    rows = frame(colour=["rot, dunkel", 'g"r', "a\nb", "é"] * (N // 4))
+    path = tmp_path / f"my.{how if how in ('parquet', 'csv.gz') else 'csv'}"
+    match how:
+        case "parquet":
+            duckdb.from_df(rows).write_parquet(str(path))
+        case "csv.gz":
+            with gzip.open(path, "wt", encoding="utf-8") as file:
+                rows.to_csv(file, index=False)
+        case _:
+            separator = ";" if how == "semicolons" else ","
+            rows.to_csv(path, index=False, sep=separator, encoding="utf-8-sig" if "mark" in how else "utf-8")
+    table = load(source(path))
+    np.testing.assert_allclose(table.features.numeric[:, 0], rows["x"].to_numpy(np.float32), rtol=1e-6)
+    categories = table.columns[1]["categories"]
+    assert [categories[code] for code in table.features.categorical[:, 0]] == rows["colour"].tolist()
+    assert [table.classes[label] for label in table.labels] == rows["y"].tolist()
+
+
+def test_a_group_never_stands_on_both_sides_and_is_no_feature(set_params):
+    who = np.random.default_rng(2).integers(60, size=N)
+    frame(who=who).to_csv("my.csv", index=False)
+    set_params(dataset=source(Path("my.csv"), group="who", split="group").model_dump())
+    prepare.main()
+    pool, test = (np.load(artefacts.FEATURES / f"{side}_groups.npy") for side in ("pool", "test"))
+    assert not set(pool) & set(test)
+    assert artefacts.load_json(artefacts.FEATURES / "layout.json")["is_grouped"]
+    card = artefacts.load_json(PREPARED / "dataset.json")
+    assert "who" not in {column["name"] for column in card["columns"]}
+    assert {"column": "who", "reason": "names the rows' group"} in card["left_out"]
+
+
+def test_a_time_split_tests_on_what_comes_last(set_params):
+    order = np.random.default_rng(3).permutation(N)
+    frame(x=order.astype(float), at=pd.Timestamp("2020-01-01") + pd.to_timedelta(order, "D")).to_csv("my.csv")
+    set_params(dataset=source(Path("my.csv"), time="at", split="time").model_dump())
+    with pytest.raises(InputError, match="column 1 has no name"):  # pandas wrote its index
+        prepare.main()
+    frame(x=order.astype(float), at=pd.Timestamp("2020-01-01") + pd.to_timedelta(order, "D")).to_csv(
+        "my.csv", index=False
+    )
+    prepare.main()
+    pool, test = artefacts.load_features("pool"), artefacts.load_features("test")
+    assert pool.numeric.max() == N - 101
+    assert test.numeric.min() == N - 100
+
+
+def test_a_leaking_column_is_warned_of_and_named_in_the_card(set_params, capsys):
+    y = np.random.default_rng(4).choice(["no", "yes"], N)
+    frame(y=y, outcome=np.where(y == "yes", "paid", "lost"), score=(y == "yes") + np.linspace(0, 0.5, N)).to_csv(
+        "my.csv", index=False
+    )
+    set_params(dataset=source(Path("my.csv")).model_dump())
+    prepare.main()
+    warnings = artefacts.load_json(PREPARED / "dataset.json")["warnings"]
+    assert ["'outcome'" in text or "'score'" in text for text in warnings] == [True, True]
+    assert "prepare: warning: the column 'outcome' alone predicts the target 'y'" in capsys.readouterr().out
+
+
+def test_numbers_with_a_few_words_among_them_are_warned_of(tmp_path):
+    path = tmp_path / "my.csv"
+    frame(amount=["12.5", "13", "14", "?"] * 10 + ["15"] * (N - 40)).to_csv(path, index=False)
+    assert "looks like numbers but for 10 values such as '?'" in load(source(path)).warnings[0]
+
+
+def test_names_with_signs_of_markup_survive_into_the_card(set_params):
+    nasty = '<script>"$x$" = 1\n2</script>'
+    frame(**{nasty: 1.5 * np.arange(N)}, y=np.where(np.arange(N) % 2, "<b>$yes", "no=\n")).to_csv("my.csv", index=False)
+    set_params(dataset=source(Path("my.csv")).model_dump())
+    prepare.main()
+    card = artefacts.load_json(PREPARED / "dataset.json")
+    assert nasty in {column["name"] for column in card["columns"]}
+    assert card["classes"] == ["<b>$yes", "no=\n"]
