@@ -160,7 +160,7 @@ def test_the_committed_lock_is_of_these_params_and_of_this_grid():
 def test_cells_without_a_network_never_import_torch():
     code = (
         "import sys; from stages.train.__main__ import make_learner; from stages.train.params import *\n"
-        "make_learner(LogisticRegression(kind='logistic_regression', solver='lbfgs', max_iter=1,"
+        "make_learner(LogisticRegression(kind='logistic_regression', features='raw', solver='lbfgs', max_iter=1,"
         " settings=[{'C': 1}]), 2, 1)\n"
         "make_learner(GradientBoosting(kind='gradient_boosting', max_iter=1, patience=1,"
         " settings=[{'learning_rate': .1, 'max_leaf_nodes': 2, 'l2_regularization': 0}]), 2, 1)\n"

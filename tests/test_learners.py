@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from stages.common import artefacts
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
+from stages.common.params import validated
 from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
@@ -22,6 +23,7 @@ BUDGET = params.Train(seed=0, threads=1, validation_share=0.2, validation_rows=8
 
 LOGISTIC = {
     "kind": "logistic_regression",
+    "features": "raw",
     "solver": "newton-cholesky",
     "max_iter": 100,
     "settings": [{"C": 1.0}, {"C": 1e-6}],
@@ -37,7 +39,18 @@ NETWORK = {
     "settings": [{"learning_rate": 0.01, "weight_decay": 0.1}, {"learning_rate": 1e-6, "weight_decay": 0.0}],
 }  # fmt: skip
 
-each_learner = pytest.mark.parametrize("config", [LOGISTIC, BOOSTING, NETWORK], ids=lambda config: config["kind"])
+ENGINEERED = LOGISTIC | {"features": "engineered", "solver": "lbfgs", "settings": [{"C": 0.1}, {"C": 1e-6}]}
+FOREST = {
+    "kind": "estimator", "estimator": "sklearn.ensemble.RandomForestClassifier", "features": "raw",
+    "arguments": {"n_estimators": 50}, "settings": [{"min_samples_leaf": 10}, {"min_samples_leaf": 100}],
+}  # fmt: skip
+SVM = {
+    "kind": "estimator", "estimator": "sklearn.svm.SVC", "features": "raw", "arguments": {}, "settings": [{"C": 1.0}],
+}  # fmt: skip
+LEARNERS = {"logistic": LOGISTIC, "engineered": ENGINEERED, "boosting": BOOSTING, "forest": FOREST,
+            "network": NETWORK}  # fmt: skip
+
+each_learner = pytest.mark.parametrize("config", LEARNERS.values(), ids=LEARNERS)
 
 
 def parse(config: dict) -> params.Kind:
@@ -66,8 +79,9 @@ def test_a_fit_beats_the_constant_predictor_and_gives_probabilities(config, blob
         assert log_loss(labels[400:], p) < 0.62 < np.log(2)
         own = learner.predict_proba(job.draw.validation, [jobs.index(job)])[0]
         assert record.validation_loss == pytest.approx(log_loss(job.draw.validation_labels, own), abs=1e-5)
-        assert record.n_parameters > 0
-        assert record.train_flops > 0
+        assert (record.n_parameters, record.train_flops) == (None, None) or kind.kind != "estimator"
+        assert record.n_parameters is None or record.n_parameters > 0
+        assert record.train_flops is None or record.train_flops > 0
 
 
 @each_learner
@@ -313,3 +327,74 @@ def test_a_solver_that_stops_early_is_marked(blobs, max_iter, status):
     (record,) = learner.fit([Job(draw_of(features, labels, slice(0, 300)), kind.settings[0], seed=0)])
     assert record.status == status
     assert bool(record.reason) == (status != "ok")
+
+
+def test_an_estimator_outside_the_allowed_packages_is_refused_and_never_imported():
+    content = FOREST | {"estimator": "os.system"}
+    with pytest.raises(
+        InputError, match=r"estimator='os.system': only classes of sklearn, lightgbm, xgboost, catboost"
+    ):
+        validated(params.Learner, content, "learners.mine")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("sklearn.ensemble.RandomForst", r"sklearn\.ensemble has no RandomForst"),
+        ("sklearn.preprocessing.StandardScaler", r"is no classifier: it needs fit, and predict_proba or decision_func"),
+        ("sklearn.metrics.accuracy_score", r"is no classifier"),
+        ("catboost.CatBoostClassifier", r"catboost is not installed; run `pip install catboost`"),
+    ],
+)
+def test_an_estimator_that_is_no_classifier_or_not_there_is_named(path, message):
+    with pytest.raises(InputError, match=message):
+        make_learner(parse(FOREST | {"estimator": path}), 2, threads=1)
+
+
+def test_crossings_let_a_linear_learner_see_what_only_pairs_tell():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(3, size=(3000, 2)).astype(np.int32)
+    labels = (codes[:, 0] == codes[:, 1]).astype(np.int64)  # neither column alone tells anything
+    features = Features(np.empty((3000, 0), np.float32), codes)
+    losses = {}
+    for how, config in {"raw": LOGISTIC, "engineered": ENGINEERED}.items():
+        learner, _ = make_learner(parse(config), 2, threads=1)
+        learner.fit([Job(draw_of(features, labels, slice(0, 2000)), parse(config).settings[0], 0)])
+        losses[how] = log_loss(labels[2000:], learner.predict_proba(features[2000:], [0])[0])
+    assert losses["raw"] > 0.6
+    assert losses["engineered"] < 0.15
+
+
+def test_splines_let_a_linear_learner_bend():
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(3000, 1)).astype(np.float32)
+    labels = (np.abs(numbers[:, 0]) > 0.7).astype(np.int64)
+    features = Features(numbers, np.empty((3000, 0), np.int32))
+    learner, _ = make_learner(parse(ENGINEERED | {"settings": [{"C": 10.0}]}), 2, threads=1)
+    learner.fit([Job(draw_of(features, labels, slice(0, 2000)), params.LogisticRegressionSetting(C=10.0), 0)])
+    assert log_loss(labels[2000:], learner.predict_proba(features[2000:], [0])[0]) < 0.2
+
+
+def test_the_information_of_a_column_is_that_of_scikit_learn_less_its_bias():
+    from sklearn.metrics import mutual_info_score
+
+    from stages.train.engineered import _information
+
+    rng = np.random.default_rng(0)
+    levels, labels = rng.integers(6, size=500), rng.integers(3, size=500)
+    assert _information(levels, labels) == pytest.approx(mutual_info_score(levels, labels) - 5 * 2 / 1000)
+    assert abs(_information(levels, labels)) < 0.01 < _information(labels, labels)
+
+
+def test_a_classifier_without_probabilities_gets_calibrated_ones():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=6000)
+    numbers = (rng.normal(size=(6000, 2)) + labels[:, None]).astype(np.float32)
+    features = Features(numbers, np.empty((6000, 0), np.int32))
+    learner, _ = make_learner(parse(SVM), 2, threads=1)
+    learner.fit([Job(draw_of(features, labels, slice(0, 3000)), parse(SVM).settings[0], 0)])
+    probabilities = learner.predict_proba(features[3000:], [0])[0]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    second = 1 / (1 + np.exp(1 - numbers[3000:].sum(axis=1)))  # the rows' probabilities as they were drawn
+    truth = np.stack([1 - second, second], axis=1)
+    assert log_loss(labels[3000:], probabilities) < log_loss(labels[3000:], truth) + 0.03

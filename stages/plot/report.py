@@ -40,7 +40,9 @@ def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: 
 
 def _shown(cell: Json) -> Json:
     """A cell's row in the table of what was run."""
-    settings = [", ".join(f"{key} {value:g}" for key, value in setting.items()) for setting in cell["settings"] or []]
+    settings = [
+        ", ".join(f"{key} {_text(value)}" for key, value in setting.items()) for setting in cell["settings"] or []
+    ]
     return {
         "learner": cell["learner"],
         "n_train": cell["n_train"],
@@ -50,6 +52,10 @@ def _shown(cell: Json) -> Json:
         "epochs": _span(cell["epochs"]),
         "n_parameters": _span(cell["n_parameters"]),
     }
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _span(values: list[Any] | None) -> str:

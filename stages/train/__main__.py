@@ -17,7 +17,7 @@ from stages.common.errors import run
 from stages.common.seeds import seed_from
 from stages.train.budget import Outcome, Pool, Replicate, fit_and_tune
 from stages.train.fits import Learner
-from stages.train.params import GradientBoosting, Kind, LogisticRegression, Network, Train, Tuning
+from stages.train.params import Estimator, GradientBoosting, Kind, LogisticRegression, Network, Train, Tuning
 from stages.train.params import Learner as LearnerParams
 
 
@@ -91,6 +91,10 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> tuple[Learner, J
 
             # scikit-learn's booster: gradients in 32 bits, their sums in 64.
             return GradientBoostingLearner(config, n_classes), {"accelerator": "cpu", "precision": "32-mixed"}
+        case Estimator():
+            from stages.train.estimators import EstimatorLearner
+
+            return EstimatorLearner(config, n_classes, threads), {"accelerator": "cpu", "precision": "64-true"}
         case Network():
             import torch
 
@@ -124,10 +128,14 @@ def summarise(outcomes: list[Outcome]) -> Json:
         [_number(record.training_loss) for record in records],
         [_number(record.validation_loss) for record in records],
         [record.epochs for record in records],
-        [record.n_parameters for record in records],
-        [record.train_flops for record in records],
+        _all_or_none([record.n_parameters for record in records]),
+        _all_or_none([record.train_flops for record in records]),
     )
     return {"status": worst.status, "reason": worst.reason} | dict(zip(PER_REPLICATE, values, strict=True))
+
+
+def _all_or_none(values: list[Any]) -> list[Any] | None:
+    return None if None in values else values
 
 
 def _number(value: float) -> float | None:
@@ -135,8 +143,14 @@ def _number(value: float) -> float | None:
 
 
 def _versions(config: Kind) -> dict[str, str]:
-    networks = ["torch", "pytorch-lightning"] if isinstance(config, Network) else []
-    return provenance.versions("numpy", "scikit-learn", *networks)
+    match config:
+        case Network():
+            own = ["torch", "pytorch-lightning"]
+        case Estimator() if not config.estimator.startswith("sklearn."):
+            own = [config.estimator.split(".")[0]]
+        case _:
+            own = []
+    return provenance.versions("numpy", "scikit-learn", *own)
 
 
 def _start_timer(seconds: float) -> None:

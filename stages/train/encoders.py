@@ -40,10 +40,17 @@ class Encoder:
             blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
+    def matrix(self, features: Features) -> NDArray[np.float32]:
+        """The inputs of a learner that takes no categories: one_hot."""
+        return self.one_hot(features)
+
     def ordinal(self, features: Features) -> NDArray[np.float32]:
         """(n_rows, n_numeric + n_categorical): numbers as they are; categories as positions, rare and unseen last."""
-        positions = [_positions(features.categorical[:, i], words) for i, words in enumerate(self.vocabularies)]
-        return np.column_stack([features.numeric, *positions]).astype(np.float32)
+        return np.column_stack([features.numeric, *self.positions(features)]).astype(np.float32)
+
+    def positions(self, features: Features) -> list[NDArray[np.intp]]:
+        """Of each category column the place of every row's category in the vocabulary, rare and unseen last."""
+        return [_positions(features.categorical[:, i], words) for i, words in enumerate(self.vocabularies)]
 
 
 def _vocabulary(codes: NDArray[np.int32]) -> NDArray[np.int32]:

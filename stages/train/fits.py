@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,8 @@ class Record:
     training_loss: float
     validation_loss: float
     epochs: int  # made: passes over the rows: epochs of a network, iterations of a solver, rounds of boosting
-    n_parameters: int
-    train_flops: float
+    n_parameters: int | None  # None where a library's fit does not tell
+    train_flops: float | None
 
 
 class Learner(Protocol):
@@ -54,6 +54,13 @@ class Learner(Protocol):
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         """Class probabilities (n_jobs, n_rows, n_classes) of the fitted jobs with these indices."""
+
+
+def aligned(model: Any, X: Any, n_classes: int) -> NDArray[np.float32]:
+    """A scikit-learn model's probabilities of all classes, 0 for those that no fitted row had: (n_rows, n_classes)."""
+    probabilities = np.zeros((X.shape[0], n_classes), np.float32)
+    probabilities[:, model.classes_] = model.predict_proba(X)
+    return probabilities
 
 
 def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:

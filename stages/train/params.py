@@ -1,12 +1,17 @@
 """The `train` section, the `learners` section, and what `train` reads of `scale`."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, RootModel
+from pydantic import ConfigDict, Field, RootModel, field_validator
 
 from stages.common.params import Section
 
 LEARNER_NAME = r"^[a-z][a-z0-9_]*$"  # names go into stage names, where other signs collide or fail
+
+
+PACKAGES = ("sklearn", "lightgbm", "xgboost", "catboost")  # of estimators named by their import path
+Features = Literal["raw", "engineered"]
 
 
 class Train(Section):
@@ -32,6 +37,7 @@ class LogisticRegressionSetting(Section):
 
 class LogisticRegression(Section):
     kind: Literal["logistic_regression"]
+    features: Features
     solver: Literal["newton-cholesky", "lbfgs"]
     max_iter: int = Field(ge=1)
     settings: list[LogisticRegressionSetting] = Field(min_length=1)
@@ -48,6 +54,29 @@ class GradientBoosting(Section):
     max_iter: int = Field(ge=1)
     patience: int = Field(ge=1)
     settings: list[GradientBoostingSetting] = Field(min_length=1)
+
+
+class EstimatorSetting(Section):
+    """Arguments of the estimator, whatever it takes."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Estimator(Section):
+    """Any classifier with scikit-learn's interface; random_state and n_jobs are given where it takes them."""
+
+    kind: Literal["estimator"]
+    estimator: str  # import path
+    features: Features
+    arguments: dict[str, Any]
+    settings: list[EstimatorSetting] = Field(min_length=1)
+
+    @field_validator("estimator")
+    @classmethod
+    def _comes_from_an_allowed_package(cls, path: str) -> str:
+        if not re.fullmatch(rf"({'|'.join(PACKAGES)})(\.[A-Za-z_][A-Za-z0-9_]*)+", path):
+            raise ValueError(f"only classes of {', '.join(PACKAGES)} may be loaded: importing runs a package's code")
+        return path
 
 
 class NetworkSetting(Section):
@@ -67,8 +96,8 @@ class Network(Section):
     settings: list[NetworkSetting] = Field(min_length=1)
 
 
-Kind = LogisticRegression | GradientBoosting | Network
-Setting = LogisticRegressionSetting | GradientBoostingSetting | NetworkSetting
+Kind = LogisticRegression | GradientBoosting | Estimator | Network
+Setting = LogisticRegressionSetting | GradientBoostingSetting | EstimatorSetting | NetworkSetting
 
 
 class Learner(RootModel[Annotated[Kind, Field(discriminator="kind")]]):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -14,7 +15,8 @@ from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
 from stages.train.encoders import Encoder
-from stages.train.fits import Job, Record, log_loss
+from stages.train.engineered import encoder_of
+from stages.train.fits import Job, Record, aligned, log_loss
 
 
 class LogisticRegressionLearner:
@@ -22,7 +24,7 @@ class LogisticRegressionLearner:
 
     def __init__(self, config: params.LogisticRegression, n_classes: int):
         self.config, self.n_classes = config, n_classes
-        self._fitted: list[tuple[Encoder, Any]] = []
+        self._fitted: list[tuple[Any, Any]] = []
 
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         self._fitted.clear()
@@ -30,8 +32,8 @@ class LogisticRegressionLearner:
 
     def _fit(self, job: Job) -> Record:
         assert isinstance(job.setting, params.LogisticRegressionSetting)
-        encoder = Encoder(job.draw.fit)
-        X = encoder.one_hot(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
+        encoder = encoder_of(self.config.features, job.draw)
+        X = encoder.matrix(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
         model = LogisticRegression(C=job.setting.C, solver=self.config.solver, max_iter=self.config.max_iter)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -43,22 +45,22 @@ class LogisticRegressionLearner:
         return Record(
             "unconverged" if complaints else "ok",
             complaints[0] if complaints else "",
-            training_loss=log_loss(job.draw.fit_labels, _aligned(model, X, self.n_classes)),
+            training_loss=log_loss(job.draw.fit_labels, aligned(model, X, self.n_classes)),
             validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
             epochs=n_iter,
             n_parameters=model.coef_.size + model.intercept_.size,
-            train_flops=self._flops(n_iter, X.shape[0], model.coef_.size),
+            train_flops=self._flops(n_iter, X, model.coef_.shape[0]),
         )
 
-    def _flops(self, n_iter: int, n_rows: int, n_weights: int) -> float:
+    def _flops(self, n_iter: int, X: Any, n_outputs: int) -> float:
         """A product with the inputs and one with the residuals in every iteration; Newton adds the Hessian."""
-        per_row = 4.0 * n_weights + (n_weights**2 if self.config.solver == "newton-cholesky" else 0)
-        return n_iter * n_rows * per_row
+        n_used = X.nnz if isinstance(X, sparse.csr_matrix) else X.size
+        hessian = X.shape[0] * (n_outputs * X.shape[1]) ** 2 if self.config.solver == "newton-cholesky" else 0
+        return n_iter * (4.0 * n_outputs * n_used + hessian)
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
-        X = encoder.one_hot(features).astype(np.float64)
-        return _aligned(model, X, self.n_classes)
+        return aligned(model, encoder.matrix(features).astype(np.float64), self.n_classes)
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         return np.stack([self._predict(job, features) for job in jobs])
@@ -104,7 +106,7 @@ class GradientBoostingLearner:
         return Record(
             "ok" if is_converged else "unconverged",
             "" if is_converged else f"the validation loss still fell at max_iter={model.n_iter_}",
-            training_loss=log_loss(job.draw.fit_labels, _aligned(model, X, self.n_classes)),
+            training_loss=log_loss(job.draw.fit_labels, aligned(model, X, self.n_classes)),
             validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
             epochs=model.n_iter_,
             # At most: a value for each leaf, a feature and a threshold for each split.
@@ -115,14 +117,7 @@ class GradientBoostingLearner:
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
-        return _aligned(model, encoder.ordinal(features), self.n_classes)
+        return aligned(model, encoder.ordinal(features), self.n_classes)
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         return np.stack([self._predict(job, features) for job in jobs])
-
-
-def _aligned(model: Any, X: NDArray[np.floating], n_classes: int) -> NDArray[np.float32]:
-    """Probabilities over all classes, 0 for those that no fitted row had: (n_rows, n_classes)."""
-    probabilities = np.zeros((len(X), n_classes), np.float32)
-    probabilities[:, model.classes_] = model.predict_proba(X)
-    return probabilities
