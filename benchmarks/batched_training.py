@@ -24,8 +24,8 @@ from stages.train.networks import NetworkLearner, _trainer, find_hardware
 N_ROWS, N_INPUTS, EPOCHS, BATCH = 16_384, 140, 6, 256
 SETTING = params.NetworkSetting(learning_rate=1e-3, weight_decay=0.1)
 CONFIG = params.Network(
-    kind="network", units=64, layers=2, batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1, patience=99,
-    settings=[SETTING],
+    kind="network", features="raw", units=64, layers=2, batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1,
+    patience=99, settings=[SETTING],
 )  # fmt: skip
 
 

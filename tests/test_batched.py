@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from stages.prepare.words import letters_of
 from stages.train import params
-from stages.train.batched import BatchedAdamW, BatchedMLP
+from stages.train.batched import Bags, BatchedAdamW, BatchedMLP
 from stages.train.fits import Draw, Job
-from stages.train.networks import Hardware, IndexBatches, NetworkLearner
+from stages.train.networks import Hardware, IndexBatches, NetworkLearner, bags_of
+from stages.train.ngrams import N_BUCKETS, marked
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def test_the_batched_forward_pass_is_that_of_each_network():
     assert logits.shape == (3, 11, 3)
     for m in range(3):
         torch.testing.assert_close(logits[m], one_by_one(network, m)(x[m]))
-    torch.testing.assert_close(network(x[[2, 0]], [2, 0]), logits[[2, 0]])
+    torch.testing.assert_close(network(x[[2, 0]], models=[2, 0]), logits[[2, 0]])
 
 
 def test_parameters_and_multiplications_are_those_of_one_network():
@@ -101,7 +103,7 @@ def test_an_epoch_shows_every_model_each_of_its_rows_in_its_own_order():
 
 
 CONFIG = params.Network(
-    kind="network", units=8, layers=2, batch_size=32, epochs=5, min_steps=60, warmup=0.1, patience=99,
+    kind="network", features="raw", units=8, layers=2, batch_size=32, epochs=5, min_steps=60, warmup=0.1, patience=99,
     settings=[params.NetworkSetting(learning_rate=0.01, weight_decay=0.1)],
 )  # fmt: skip
 
@@ -168,3 +170,65 @@ def test_a_diverged_network_is_recorded_and_harms_no_other(blobs):
     assert [record.status for record in records] == ["ok", "diverged"]
     assert records[1].reason
     assert np.isfinite(learner.predict_proba(features[400:], [0])).all()
+
+
+def words(*spelt: str) -> torch.Tensor:
+    """(1, n_words, width) with the marks of start and end."""
+    return torch.from_numpy(marked(letters_of(list(spelt))).astype(np.int32))[None]
+
+
+def bags(*spelt: str) -> Bags:
+    found = bags_of(words(*spelt))
+    assert found is not None
+    return found
+
+
+def test_the_same_ngrams_and_only_those_share_a_bucket():
+    def of(word: str) -> set[str]:
+        text = f"^{word}$"
+        return {text[i : i + n] for n in (1, 2, 3, 4) for i in range(len(text) - n + 1)}
+
+    names = ["house", "houses", "haus", "maison", "\u0142\u00f3d\u017a", "x" * 24]
+    for first in names:
+        for second in names:
+            buckets = [set(bags(word).codes.tolist()) for word in (first, second)]
+            assert len(buckets[0] & buckets[1]) == len(of(first) & of(second))
+
+
+def test_a_batched_network_on_ngrams_is_its_models_one_by_one():
+    torch.manual_seed(0)
+    both = BatchedMLP(2, 6, 2, 3, seeds=[1, 2], n_buckets=N_BUCKETS)
+    alone = BatchedMLP(2, 6, 2, 3, seeds=[2], n_buckets=N_BUCKETS)
+    x, letters = torch.randn(2, 4, 2), words("ab", "abc", "hut", "zug").expand(2, -1, -1)
+    together, single = both(x, bags_of(letters)), alone(x[1:], bags_of(letters[1:]))
+    torch.testing.assert_close(together[1], single[0])
+    torch.testing.assert_close(both(x[1:], bags_of(letters[1:]), [1])[0], single[0])
+    total = sum(alone.vectors[0][code] for code in bags("hut").codes)
+    n = len(bags("hut").codes)
+    hidden = torch.relu(x[1, 2] @ alone.weights[0][0] + alone.biases[0][0, 0] + total / n**0.5)
+    hidden = torch.relu(hidden @ alone.weights[1][0] + alone.biases[1][0, 0])
+    torch.testing.assert_close(single[0, 2], hidden @ alone.weights[2][0] + alone.biases[2][0, 0])
+
+
+def test_vectors_of_buckets_take_the_steps_of_torch_sparse_adam():
+    network, oracle = (BatchedMLP(1, 4, 1, 3, seeds=[3], n_buckets=N_BUCKETS) for _ in range(2))
+    ours = BatchedAdamW(network, torch.tensor([0.01]), torch.tensor([0.5]))
+    theirs = torch.optim.SparseAdam(list(oracle.vectors), lr=0.01)
+    frozen = [list(net.weights) + list(net.biases) for net in (network, oracle)]
+    for parts in (("ab", "abc"), ("hut", "zug"), ("ab", "zug")):
+        for net, optimizer in ((network, ours), (oracle, theirs)):
+            optimizer.zero_grad()
+            net(torch.zeros(1, 2, 1), bags(*parts)).square().sum().backward()
+            optimizer.step()
+        with torch.no_grad():  # the rest moves in ours alone: keep it equal
+            for mine, other in zip(*frozen, strict=True):
+                mine.copy_(other)
+    torch.testing.assert_close(network.vectors[0], oracle.vectors[0], rtol=1e-4, atol=1e-6)
+
+
+def test_ngrams_that_no_fitted_word_has_say_nothing():
+    network = BatchedMLP(1, 4, 1, 3, seeds=[3], n_buckets=N_BUCKETS)
+    seen = torch.zeros(N_BUCKETS, dtype=torch.bool)
+    seen[bags("ab").codes] = True
+    network.forget(0, torch.nonzero(~seen)[:, 0])
+    assert int((network.vectors[0] != 0).any(dim=1).sum()) == len(set(bags("ab").codes.tolist()))

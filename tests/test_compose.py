@@ -132,7 +132,10 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
 
 
 BAD = [
-    ("dataset=flihgts", r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: digits, flights, table\)"),
+    (
+        "dataset=flihgts",
+        r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: digits, flights, table, words\)",
+    ),
     ("scale=huge", r"unknown scale=huge.*\(allowed: full, quick, smoke\)"),
     ("learners=[logistic_regresion]", r"unknown learners=logistic_regresion; did you mean 'logistic_regression'\?"),
     ("train.thread=1", r"unknown key train.thread; did you mean 'train.threads'\?"),

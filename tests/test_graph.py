@@ -51,7 +51,11 @@ def test_every_first_party_file_a_stage_imports_is_among_its_deps(stage):
     files = imported_files(module)
     assert files, module
     if stage == "prepare":  # sources are imported by name
-        files |= {path for name in ("flights", "digits", "table") for path in imported_files(f"stages.prepare.{name}")}
+        files |= {
+            path
+            for name in ("flights", "digits", "words", "table")
+            for path in imported_files(f"stages.prepare.{name}")
+        }
     undeclared = [str(path.relative_to(ROOT)) for path in files if not is_declared(path, declared(stage))]
     assert undeclared == []
 

@@ -34,8 +34,8 @@ BOOSTING = {
                  {"learning_rate": 0.0001, "max_leaf_nodes": 2, "l2_regularization": 1.0}],
 }  # fmt: skip
 NETWORK = {
-    "kind": "network", "units": 8, "layers": 1, "batch_size": 64, "epochs": 4, "min_steps": 60, "warmup": 0.1,
-    "patience": 50,
+    "kind": "network", "features": "raw", "units": 8, "layers": 1, "batch_size": 64, "epochs": 4, "min_steps": 60,
+    "warmup": 0.1, "patience": 50,
     "settings": [{"learning_rate": 0.01, "weight_decay": 0.1}, {"learning_rate": 1e-6, "weight_decay": 0.0}],
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +24,31 @@ RESULTS = Path("results")
 FIGURES = RESULTS / "figures"
 
 Json = dict[str, Any]
+BLOCKS = ("numeric", "categorical", "letters")  # of features, each in a file of its own
 
 
 @dataclass(frozen=True)
 class Features:
-    """Rows of a table: numbers and coded categories side by side.
+    """Rows of a table: numbers, coded categories and the letters of a word side by side.
 
     numeric: (n_rows, n_numeric) float32, NaN where missing.
     categorical: (n_rows, n_categorical) int32, index into the column's categories in dataset.json, -1 where missing.
+    letters: (n_rows, n_letters) uint16, code points, 0 after a word's end; no columns where there are no words.
     """
 
     numeric: NDArray[np.float32]
     categorical: NDArray[np.int32]
+    letters: NDArray[np.uint16] = field(default_factory=lambda: np.empty((0, 0), np.uint16))
+
+    def __post_init__(self) -> None:
+        if self.letters.shape == (0, 0):
+            object.__setattr__(self, "letters", np.empty((len(self.numeric), 0), np.uint16))
 
     def __len__(self) -> int:
         return len(self.numeric)
 
     def __getitem__(self, rows: Any) -> "Features":
-        return Features(self.numeric[rows], self.categorical[rows])
+        return Features(self.numeric[rows], self.categorical[rows], self.letters[rows])
 
 
 def subset_path(n_train: int) -> Path:
@@ -109,9 +116,9 @@ def load_array(path: Path) -> NDArray[Any]:
 
 
 def save_features(side: str, features: Features, rows: NDArray[np.int64]) -> None:
-    """The given rows of both blocks, some at a time; `side` is `pool` or `test`."""
-    save_rows(FEATURES / f"{side}_numeric.npy", features.numeric, rows)
-    save_rows(FEATURES / f"{side}_categorical.npy", features.categorical, rows)
+    """The given rows of every block, some at a time; `side` is `pool` or `test`."""
+    for block in BLOCKS:
+        save_rows(FEATURES / f"{side}_{block}.npy", getattr(features, block), rows)
 
 
 def save_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64], n_at_once: int = 65_536) -> None:
@@ -130,8 +137,8 @@ def save_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64], n_at_onc
 
 
 def load_features(side: str) -> Features:
-    """`side` is `pool` or `test`; both blocks are memory-mapped."""
-    return Features(load_array(FEATURES / f"{side}_numeric.npy"), load_array(FEATURES / f"{side}_categorical.npy"))
+    """`side` is `pool` or `test`; every block is memory-mapped."""
+    return Features(*(load_array(FEATURES / f"{side}_{block}.npy") for block in BLOCKS))
 
 
 def save_predictions(folder: Path, probabilities: NDArray[np.float32]) -> None:

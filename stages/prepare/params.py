@@ -12,7 +12,7 @@ ScaleName = Literal["smoke", "quick", "full"]
 class Source(Section):
     """What `prepare` reads: which data, and how the test rows are chosen."""
 
-    name: Literal["flights", "digits", "table"]
+    name: Literal["flights", "digits", "words", "table"]
     path: str  # of the user's file, or of the module that finds the data
     target: str | None
     group: str | None
@@ -27,6 +27,7 @@ class Dataset(Source):
     """The whole section."""
 
     allow_outside: bool
+    network_features: Literal["raw", "engineered"]
     metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]

@@ -94,7 +94,7 @@ def _split(rows: NDArray[np.int64], pool: Pool, budget: Train) -> Draw:
     held = held_out(len(rows), groups, budget)
     if len(np.unique(labels[~held])) < 2:
         raise InputError(f"n_train={len(rows)}: the rows to fit hold one class only; raise scale.sizes")
-    features = Features(pool.features.numeric[rows], pool.features.categorical[rows])
+    features = pool.features[rows]
     return Draw(features[~held], labels[~held], features[held], labels[held])
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stages.common.artefacts import Features
 
 RARE = 3  # categories in fewer rows share the last entry, which also serves categories that were never seen
+FIRST, LAST = 12, 6  # letters of a word, from its start and from its end, that are categories of their own
 MOST = 254  # categories of a column with an entry of their own, the most frequent; what scikit-learn's booster can bin
 
 
@@ -24,7 +25,7 @@ class Encoder:
         deviation = np.sqrt(np.where(is_missing, 0, (numbers - self.mean) ** 2).sum(axis=0) / n_known)
         self.deviation = np.where(deviation > 0, deviation, 1.0)
         self.has_missing = is_missing.any(axis=0)
-        self.vocabularies = [_vocabulary(codes) for codes in features.categorical.T]
+        self.vocabularies = [_vocabulary(codes) for codes in _codes(features).T]
 
     def one_hot(self, features: Features) -> NDArray[np.float32]:
         """(n_rows, n_inputs): standardised numbers, 0 where missing; indicators of missing; categories one-hot.
@@ -34,9 +35,9 @@ class Encoder:
         numbers = ((features.numeric - self.mean) / self.deviation).astype(np.float32)
         is_missing = np.isnan(numbers)
         blocks = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
-        for column, vocabulary in enumerate(self.vocabularies):
+        for places, vocabulary in zip(self.positions(features), self.vocabularies, strict=True):
             block = np.zeros((len(features), len(vocabulary) + 1), np.float32)
-            block[np.arange(len(features)), _positions(features.categorical[:, column], vocabulary)] = 1
+            block[np.arange(len(features)), places] = 1
             blocks.append(block)
         return np.concatenate(blocks, axis=1)
 
@@ -50,7 +51,19 @@ class Encoder:
 
     def positions(self, features: Features) -> list[NDArray[np.intp]]:
         """Of each category column the place of every row's category in the vocabulary, rare and unseen last."""
-        return [_positions(features.categorical[:, i], words) for i, words in enumerate(self.vocabularies)]
+        codes = _codes(features)
+        return [_positions(codes[:, i], words) for i, words in enumerate(self.vocabularies)]
+
+
+def _codes(features: Features) -> NDArray[np.int32]:
+    """The category columns; of words, the letter at each of the first and of the last places as a category."""
+    letters = np.asarray(features.letters)
+    if not letters.shape[1]:
+        return features.categorical
+    lengths = (letters != 0).sum(axis=1)[:, None]
+    from_end = lengths - 1 - np.arange(min(LAST, letters.shape[1]))
+    last = np.where(from_end >= 0, np.take_along_axis(letters, np.maximum(from_end, 0), axis=1), 0)
+    return np.concatenate([features.categorical, letters[:, :FIRST], last], axis=1).astype(np.int32)
 
 
 def _vocabulary(codes: NDArray[np.int32]) -> NDArray[np.int32]:

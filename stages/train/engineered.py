@@ -1,7 +1,8 @@
 """Hand-engineered features: what a practitioner adds by hand before a linear learner, fitted on the rows of one fit.
 
-Tables: every number also as cubic splines between quantiles, every pair of the most telling columns crossed, that is
-an indicator for each combination of their values, numbers in bins of equally many rows.
+Words: character n-grams, hashed, with marks at start and end (Weinberger et al. 2009). Tables: every number also as
+cubic splines between quantiles, every pair of the most telling columns crossed, that is an indicator for each
+combination of their values, numbers in bins of equally many rows.
 """
 
 from itertools import combinations
@@ -13,6 +14,7 @@ from scipy import sparse
 from stages.common.artefacts import Features
 from stages.train.encoders import RARE, Encoder
 from stages.train.fits import Draw
+from stages.train.ngrams import N_BUCKETS, buckets_of, marked
 
 N_KNOTS = 8  # of each number's splines
 N_BINS = 8  # of a number before it is crossed
@@ -76,8 +78,24 @@ class EngineeredEncoder:
         return a * self.n_levels[second] + b
 
 
-def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder:
+class NgramEncoder:
+    """How often a word has each hashed n-gram, scaled to length 1; nothing is fitted."""
+
+    def matrix(self, features: Features) -> sparse.csr_matrix:
+        """(n_rows, N_BUCKETS)."""
+        codes, are_there = buckets_of(marked(features.letters), np.concatenate)
+        rows = np.repeat(np.arange(len(codes)), are_there.sum(axis=1))
+        counts = sparse.csr_matrix(
+            (np.ones(len(rows), np.float32), (rows, codes[are_there])), shape=(len(codes), N_BUCKETS)
+        )
+        lengths = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
+        return sparse.csr_matrix(sparse.diags_array(1 / np.maximum(lengths, 1e-9)) @ counts)
+
+
+def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder | NgramEncoder:
     """The encoder of a fit's rows; its `matrix` gives the inputs."""
+    if how == "engineered" and draw.fit.letters.shape[1]:
+        return NgramEncoder()
     return EngineeredEncoder(draw.fit, draw.fit_labels) if how == "engineered" else Encoder(draw.fit)
 
 

@@ -17,11 +17,13 @@ from torch.nn.functional import cross_entropy
 from stages.common.artefacts import Features
 from stages.common.seeds import seed_from
 from stages.train import params
-from stages.train.batched import BatchedAdamW, BatchedMLP
+from stages.train.batched import Bags, BatchedAdamW, BatchedMLP
 from stages.train.encoders import Encoder
 from stages.train.fits import Draw, Job, Record, Status
+from stages.train.ngrams import N_BUCKETS, buckets_of, marked
 
 CHUNK = 8192  # rows predicted at once
+Encoded = tuple[NDArray[np.float32], NDArray[np.int32]]  # inputs, letters
 
 
 @dataclass(frozen=True)
@@ -49,25 +51,68 @@ def find_hardware() -> Hardware:
 class Block:
     """The encoded rows of all draws in one tensor; draws with fewer rows are filled up with zeros.
 
-    X: (n_draws, n_most, n_inputs) float32, y: (n_draws, n_most) int64, n_rows: of each draw.
+    X: (n_draws, n_most, n_inputs) float32, y: (n_draws, n_most) int64, n_rows: of each draw; letters: (n_draws, n_most,
+    width) int32 with the marks of ngrams.marked, no columns where n-grams are not asked for.
     """
 
     X: Tensor
     y: Tensor
     n_rows: list[int]
+    letters: Tensor
 
     @classmethod
-    def of(cls, matrices: list[NDArray[np.float32]], labels: list[NDArray[np.int64]], n_inputs: int) -> "Block":
+    def of(cls, encoded: list[Encoded], labels: list[NDArray[np.int64]], n_inputs: int) -> "Block":
+        matrices, words = [matrix for matrix, _ in encoded], [letters for _, letters in encoded]
         n_rows = [len(matrix) for matrix in matrices]
+        letters = torch.zeros(len(words), max(n_rows), words[0].shape[1], dtype=torch.int32)
+        for of_draw, of_words in zip(letters, words, strict=True):
+            of_draw[: len(of_words)] = torch.from_numpy(of_words)
         X = torch.zeros(len(matrices), max(n_rows), n_inputs)
         y = torch.zeros(len(matrices), max(n_rows), dtype=torch.int64)
         for i, (matrix, label) in enumerate(zip(matrices, labels, strict=True)):
             X[i, : len(matrix), : matrix.shape[1]] = torch.from_numpy(matrix)
             y[i, : len(label)] = torch.from_numpy(np.array(label))
-        return cls(X, y, n_rows)
+        return cls(X, y, n_rows, letters)
 
     def to(self, device: torch.device) -> "Block":
-        return Block(self.X.to(device), self.y.to(device), self.n_rows)
+        return Block(self.X.to(device), self.y.to(device), self.n_rows, self.letters.to(device))
+
+
+def bags_of(letters: Tensor) -> Bags | None:
+    """The n-grams of the words (M, B, width), None where there are none."""
+    if not letters.shape[2]:
+        return None
+    codes, are_there = buckets_of(letters.flatten(0, 1).long(), torch.cat)
+    return Bags(codes[are_there], are_there.sum(dim=1))
+
+
+def _seen_buckets(block: Block) -> list[Tensor]:
+    """Of each draw which buckets its rows' n-grams fall into: (N_BUCKETS,) each."""
+    found = []
+    for letters, n_rows in zip(block.letters, block.n_rows, strict=True):
+        seen = torch.zeros(N_BUCKETS, dtype=torch.bool)
+        for chunk in letters[:n_rows].split(CHUNK):
+            bags = bags_of(chunk[None])
+            if bags is not None:
+                seen[bags.codes] = True
+        found.append(seen)
+    return found
+
+
+class NetworkEncoder:
+    """Standardised numbers and one-hot categories; words as letters for n-grams, where features are engineered."""
+
+    def __init__(self, features: Features, how: str):
+        self.has_ngrams = how == "engineered" and features.letters.shape[1] > 0
+        self.encoder = Encoder(self._dense(features))
+
+    def encoded(self, features: Features) -> Encoded:
+        """(n_rows, n_inputs) float32 and (n_rows, width) int32, no columns where there are no n-grams."""
+        letters = marked(features.letters) if self.has_ngrams else np.empty((len(features), 0))
+        return self.encoder.one_hot(self._dense(features)), letters.astype(np.int32)
+
+    def _dense(self, features: Features) -> Features:
+        return Features(features.numeric, features.categorical) if self.has_ngrams else features
 
 
 class IndexBatches:
@@ -144,7 +189,9 @@ class BatchedTraining(pl.LightningModule):
 
     def training_step(self, rows: Tensor, _: int) -> Tensor:
         draws = self.draws[:, None]
-        losses = _losses(self.network(self.fit_block.X[draws, rows]), self.fit_block.y[draws, rows]).mean(dim=1)  # (M,)
+        block = self.fit_block
+        logits = self.network(block.X[draws, rows], bags_of(block.letters[draws, rows]))
+        losses = _losses(logits, block.y[draws, rows]).mean(dim=1)  # (M,)
         self.training_loss.add_(losses.detach())
         return losses.sum()  # a model's gradient is that of its own mean loss
 
@@ -159,7 +206,8 @@ class BatchedTraining(pl.LightningModule):
         mean_training_loss = self.training_loss / self.trainer.num_training_batches
         self.best_training_loss = torch.where(is_better, mean_training_loss, self.best_training_loss)
         for kept, parameter in zip(self.best, self.network.parameters(), strict=True):
-            kept[is_better] = parameter.detach()[is_better]
+            per_model = (len(is_better), -1)
+            kept.view(per_model)[is_better] = parameter.detach().view(per_model)[is_better]
         self.best_epoch[is_better] = self.current_epoch
         self.trainer.should_stop = bool((self.current_epoch - self.best_epoch >= self.patience).all())
 
@@ -171,7 +219,8 @@ class BatchedTraining(pl.LightningModule):
         for start in range(0, block.X.shape[1], CHUNK):
             X, y = block.X[self.draws, start : start + CHUNK], block.y[self.draws, start : start + CHUNK]
             places = torch.arange(start, start + X.shape[1], device=self.device)
-            total += (_losses(self.network(X), y) * (places < n_rows[:, None])).sum(dim=1)
+            bags = bags_of(block.letters[self.draws, start : start + CHUNK])
+            total += (_losses(self.network(X, bags), y) * (places < n_rows[:, None])).sum(dim=1)
         return total / n_rows
 
 
@@ -196,17 +245,27 @@ class NetworkLearner:
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         draws: list[Draw] = list(dict.fromkeys(job.draw for job in jobs))
         self._draw_of_job = [draws.index(job.draw) for job in jobs]
-        self._encoders = [Encoder(draw.fit) for draw in draws]
-        fit = [encoder.one_hot(draw.fit) for encoder, draw in zip(self._encoders, draws, strict=True)]
-        held = [encoder.one_hot(draw.validation) for encoder, draw in zip(self._encoders, draws, strict=True)]
-        self._n_inputs = max(matrix.shape[1] for matrix in fit)
+        self._encoders = [NetworkEncoder(draw.fit, self.config.features) for draw in draws]
+        fit = [encoder.encoded(draw.fit) for encoder, draw in zip(self._encoders, draws, strict=True)]
+        held = [encoder.encoded(draw.validation) for encoder, draw in zip(self._encoders, draws, strict=True)]
+        self._n_inputs = max(matrix.shape[1] for matrix, _ in fit)
         fit_block = Block.of(fit, [draw.fit_labels for draw in draws], self._n_inputs)
         validation_block = Block.of(held, [draw.validation_labels for draw in draws], self._n_inputs)
 
         config = self.config
-        del fit, held  # the blocks hold the same numbers
         seeds = [job.seed for job in jobs]
-        self._network = BatchedMLP(self._n_inputs, config.units, config.layers, self.n_classes, seeds)
+        self._network = BatchedMLP(
+            self._n_inputs,
+            config.units,
+            config.layers,
+            self.n_classes,
+            seeds,
+            N_BUCKETS if fit_block.letters.shape[2] else 0,
+        )
+        if self._network.n_buckets:
+            unseen = [torch.nonzero(~seen)[:, 0] for seen in _seen_buckets(fit_block)]
+            for model, draw in enumerate(self._draw_of_job):
+                self._network.forget(model, unseen[draw])
         rows_of_jobs = [fit_block.n_rows[draw] for draw in self._draw_of_job]
         batches = IndexBatches(rows_of_jobs, config.batch_size, [seed_from("order", seed) for seed in seeds])
         n_epochs = max(config.epochs, math.ceil(config.min_steps / len(batches)))
@@ -247,11 +306,9 @@ class NetworkLearner:
         probabilities = np.empty((len(jobs), len(features), self.n_classes), np.float32)
         for start in range(0, len(features), CHUNK):
             chunk = features[start : start + CHUNK]
-            X = torch.zeros(len(jobs), len(chunk), self._n_inputs)
-            for i, job in enumerate(jobs):
-                encoded = self._encoders[self._draw_of_job[job]].one_hot(chunk)
-                X[i, :, : encoded.shape[1]] = torch.from_numpy(encoded)
-            logits = network(X, list(jobs))
+            encoded = [self._encoders[self._draw_of_job[job]].encoded(chunk) for job in jobs]
+            block = Block.of(encoded, [np.empty(0, np.int64)] * len(jobs), self._n_inputs)
+            logits = network(block.X, bags_of(block.letters), list(jobs))
             probabilities[:, start : start + CHUNK] = torch.softmax(logits, dim=2).numpy()
         return probabilities
 

@@ -86,6 +86,7 @@ class NetworkSetting(Section):
 
 class Network(Section):
     kind: Literal["network"]
+    features: Features
     units: int = Field(ge=1)
     layers: int = Field(ge=1)
     batch_size: int = Field(ge=1)
