@@ -18,6 +18,8 @@ from stages.train.encoders import Encoder
 from stages.train.engineered import encoder_of
 from stages.train.fits import Job, Record, aligned, log_loss
 
+NEWTON = 1500  # inputs x classes up to which the exact Hessian is quick to make and to invert
+
 
 class LogisticRegressionLearner:
     """L2-penalised; the held-out rows serve the choice of the setting alone."""
@@ -34,7 +36,8 @@ class LogisticRegressionLearner:
         assert isinstance(job.setting, params.LogisticRegressionSetting)
         encoder = encoder_of(self.config.features, job.draw)
         X = encoder.matrix(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
-        model = LogisticRegression(C=job.setting.C, solver=self.config.solver, max_iter=self.config.max_iter)
+        solver = self._solver(X)
+        model = LogisticRegression(C=job.setting.C, solver=solver, max_iter=self.config.max_iter)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model.fit(X, job.draw.fit_labels)
@@ -49,14 +52,14 @@ class LogisticRegressionLearner:
             validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
             epochs=n_iter,
             n_parameters=model.coef_.size + model.intercept_.size,
-            train_flops=self._flops(n_iter, X, model.coef_.shape[0]),
+            train_flops=_flops(solver, n_iter, X, model.coef_.shape[0]),
         )
 
-    def _flops(self, n_iter: int, X: Any, n_outputs: int) -> float:
-        """A product with the inputs and one with the residuals in every iteration; Newton adds the Hessian."""
-        n_used = X.nnz if isinstance(X, sparse.csr_matrix) else X.size
-        hessian = X.shape[0] * (n_outputs * X.shape[1]) ** 2 if self.config.solver == "newton-cholesky" else 0
-        return n_iter * (4.0 * n_outputs * n_used + hessian)
+    def _solver(self, X: Any) -> str:
+        if self.config.solver != "auto":
+            return self.config.solver
+        n_outputs = 1 if self.n_classes == 2 else self.n_classes
+        return "newton-cholesky" if X.shape[1] * n_outputs <= NEWTON else "lbfgs"
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
@@ -64,6 +67,13 @@ class LogisticRegressionLearner:
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         return np.stack([self._predict(job, features) for job in jobs])
+
+
+def _flops(solver: str, n_iter: int, X: Any, n_outputs: int) -> float:
+    """A product with the inputs and one with the residuals in every iteration; Newton adds the Hessian."""
+    n_used = X.nnz if isinstance(X, sparse.csr_matrix) else X.size
+    hessian = X.shape[0] * (n_outputs * X.shape[1]) ** 2 if solver == "newton-cholesky" else 0
+    return n_iter * (4.0 * n_outputs * n_used + hessian)
 
 
 class GradientBoostingLearner:
