@@ -91,7 +91,7 @@ BAD = {
         table_of(y=["no", None, "yes", None] * (N // 4)),
         r"is missing in 200 rows \(first: 2, 4, 6\); drop or fill these rows",
     ),
-    "an infinity": (table_of(x=[1.0, np.inf] * (N // 2)), r"the column 'x' is infinite in 200 rows \(first: 2\)"),
+    "an infinity": (table_of(x=[1.0, np.inf] * (N // 2)), r"the column 'x' is infinite in 200 rows \(first: 2, 4, 6\)"),
     "repeated names": (csv_of(ROWS.replace("x,colour", "x,x", 1)), r"2 columns are called 'x'; rename all but one"),
     "an empty name": (csv_of(ROWS.replace("x,colour", "x,", 1)), r"column 2 has no name; name every column"),
     "nothing to learn from": (table_of(x=1, colour="red"), r"has no column to learn from besides 'y'"),
@@ -111,7 +111,7 @@ def test_bad_data_are_refused_in_one_line_and_leave_nothing(case, set_params, mo
     assert not PREPARED.exists()
 
 
-@pytest.mark.parametrize("case", ["missing file", "header only", "latin-1 further down", "one class", "repeated names"])
+@pytest.mark.parametrize("case", ["missing file", "header only", "latin-1 further down", "one class", "an infinity"])
 def test_bad_data_stop_composing_before_anything_runs(case, workspace, monkeypatch, capsys):
     before = (workspace / "params.yaml").read_bytes()
     path = BAD[case][0](workspace)
@@ -145,6 +145,13 @@ def test_sizes_are_doublings_that_the_pool_is_sure_to_hold():
 def test_repeated_rows_shrink_the_sizes_before_they_are_removed(tmp_path):
     frame().sample(60, random_state=0).pipe(lambda f: pd.concat([f] * 10)).to_csv(tmp_path / "my.csv", index=False)
     with pytest.raises(InputError, match="distinct rows for training are too few"):
+        measure(str(tmp_path / "my.csv"), "y")
+
+
+def test_an_id_does_not_make_repeated_rows_distinct(tmp_path):
+    few = frame(x=[1.0, 2.5] * (N // 2), customer_id=np.arange(N))
+    few.to_csv(tmp_path / "my.csv", index=False)
+    with pytest.raises(InputError, match=r"my\.csv: 0 distinct rows for training are too few"):
         measure(str(tmp_path / "my.csv"), "y")
 
 
@@ -272,3 +279,19 @@ def test_names_with_signs_of_markup_survive_into_the_card(set_params):
     card = artefacts.load_json(PREPARED / "dataset.json")
     assert nasty in {column["name"] for column in card["columns"]}
     assert card["classes"] == ["<b>$yes", "no=\n"]
+
+
+def test_categories_beyond_the_most_frequent_are_one_more_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.prepare.table.MOST_CATEGORIES", 2)
+    path = tmp_path / "my.csv"
+    frame(colour=(["red"] * 5 + ["green"] * 3 + ["blue", None]) * (N // 10)).to_csv(path, index=False)
+    table = load(source(path))
+    assert table.columns[1]["categories"] == ["green", "red"]
+    assert table.features.categorical[:10, 0].tolist() == [1] * 5 + [0] * 3 + [2, -1]
+
+
+def test_a_file_that_changed_since_composing_is_noticed(set_params):
+    frame().to_csv("my.csv", index=False)
+    set_params(dataset=source(Path("my.csv"), n_rows=399).model_dump())
+    with pytest.raises(InputError, match=r"n_rows=399, but table has 400 rows; run `python -m stages\.compose` again"):
+        prepare.main()

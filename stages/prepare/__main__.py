@@ -28,7 +28,8 @@ def main() -> None:
     load: Callable[[Source], Table] = importlib.import_module(f"stages.prepare.{source.name}").load
     table = load(source)
     if len(table.labels) != source.n_rows:
-        raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; correct it")
+        remedy = "run `python -m stages.compose` again" if source.target else "correct it"
+        raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; {remedy}")
 
     pool_rows, test_rows = split(table, source.split, source.n_test, source.seed)
     is_duplicate = duplicates(table.features, pool_rows, test_rows)

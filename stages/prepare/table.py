@@ -31,7 +31,9 @@ MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 MIN_ROWS, MIN_CLASS_ROWS, MOST_CLASSES = 100, 10, 1000
 MOST_NUMBERS = 100  # distinct whole numbers that may still be classes
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
-CELLS_AT_ONCE = 5_000_000  # values read at a time
+CELLS_AT_ONCE, ROWS_AT_ONCE = 5_000_000, 500_000  # values of features, rows of labels read at a time
+MOST_CATEGORIES = 100_000  # of a column, the most frequent; all others are one more
+MOST_LISTED = 1000  # categories named in the data card
 ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|index|key)$|[a-z]Id$|^unnamed: ?\d+$", re.IGNORECASE)
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
@@ -76,6 +78,19 @@ class Rows:
         assert found is not None
         return found
 
+    def where(self, condition: str) -> tuple[int, str]:
+        """How many rows meet the condition, and the numbers of the first three, counted from 1."""
+        first = self.values(f"SELECT rowid + 1 FROM rows WHERE {condition} ORDER BY rowid LIMIT 3")
+        return self.one(f"SELECT count(*) FROM rows WHERE {condition}")[0], ", ".join(map(str, first))
+
+    def chunks(self, expressions: Sequence[str], n_at_once: int) -> Iterator[tuple[int, list[Any]]]:
+        """The first row's number and the values of each expression, masked where missing; some rows at a time."""
+        listed = ", ".join(f"{expression} AS v{i}" for i, expression in enumerate(expressions))
+        for start in range(0, self.n_rows, n_at_once):
+            query = f"SELECT {listed} FROM rows WHERE rowid >= {start} AND rowid < {start + n_at_once} ORDER BY rowid"
+            chunk = self.connection.execute(query).fetchnumpy()
+            yield start, [chunk[f"v{i}"] for i in range(len(expressions))]
+
     def values(self, query: str) -> list[Any]:
         return [row[0] for row in self.connection.execute(query).fetchall()]
 
@@ -88,10 +103,8 @@ def load(source: Source) -> Table:
     with opened(path) as rows:
         target = rows.key(source.target, "target")
         special = {target} | {rows.key(name, role) for name, role in _roles(source)}
-        classes, labels = labels_of(rows, target, source.target)
-        columns, left_out, warnings = kinds_of(rows, special)
-        if not columns:
-            raise InputError(f"{path} has no column to learn from besides {source.target!r}; see to its columns")
+        classes = classes_of(rows, target, source.target)
+        columns, left_out, warnings = learnable(rows, special, source.target)
         features, cards = encoded(rows, columns)
         return Table(
             title=f"{path.name}: {source.target}",
@@ -99,10 +112,10 @@ def load(source: Source) -> Table:
             licence="as the file's owner says",
             sha256={path.name: _sha256(path)},
             target=source.target,
-            classes=classes,
+            classes=[str(value) for value in classes],
             features=features,
             columns=cards,
-            labels=labels,
+            labels=labels_of(rows, target, classes),
             groups=_ranks(rows, rows.key(source.group, "group"), source.group) if source.group else None,
             times=_ranks(rows, rows.key(source.time, "time"), source.time) if source.time else None,
             dropped={},
@@ -128,17 +141,14 @@ def measure(
         raise InputError(f"dataset.group={group!r} and dataset.time={time!r}: rows are split by one; drop the other")
     with opened(Path(path)) as rows:
         key = rows.key(target, "target")
-        classes, _ = labels_of(rows, key, target)
-        kept = [f"c{i}" for i in range(len(rows.names)) if f"c{i}" != key]
-        if not kept:
-            raise InputError(f"{path} has no column besides the target {target!r}; a learner needs some")
-        n_distinct = rows.one(f"SELECT count(DISTINCT hash({', '.join(kept)})) FROM rows")[0]
+        classes = classes_of(rows, key, target)
+        named = {rows.key(name, role) for name, role in ((group, "group"), (time, "time")) if name}
+        columns = learnable(rows, named | {key}, target)[0]
+        n_distinct = rows.one(f"SELECT count(DISTINCT hash({', '.join(c.key for c in columns)})) FROM rows")[0]
         largest_group = 0
         if group:
             by = rows.key(group, "group")
             largest_group = rows.one(f"SELECT max(n) FROM (SELECT count(*) AS n FROM rows GROUP BY {by})")[0]
-        if time:
-            rows.key(time, "time")
     n_test = min(MOST_TEST_ROWS, int(TEST_SHARE * rows.n_rows)) if n_test is None else n_test
     split = "group" if group else "time" if time else "random"
     n_pool = n_distinct - n_test - largest_group
@@ -149,7 +159,7 @@ def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
     """Sizes by doublings for each scale, and where draws and initialisations are crossed."""
     top = 1 << max(0, n_pool).bit_length() - 1 if n_pool > 0 else 0
     if top < 64:
-        raise InputError(f"{path}: {n_pool} distinct rows for training are too few for two sizes; bring 64 or more")
+        raise InputError(f"{path}: {max(0, n_pool)} distinct rows for training are too few for two sizes; bring 64 or more")
     first = 32
     while first < 8 * n_classes and first < top // 8:
         first *= 2
@@ -249,13 +259,13 @@ def _check_names(names: list[str], path: Path) -> None:
         raise InputError(f"{path}: {names.count(repeated[0])} columns are called {repeated[0]!r}; rename all but one")
 
 
-def labels_of(rows: Rows, key: str, name: str) -> tuple[list[str], NDArray[np.int64]]:
-    """The classes in order, and of every row its class."""
+def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
+    """The values of the target in order; raises InputError where they are no classes to learn."""
     where, kind = f"the target {name!r} of {rows.path}", rows.type(key)
     is_missing = f"{key} IS NULL" + (f" OR isnan({key})" if kind in ("FLOAT", "DOUBLE") else "")
-    if missing := rows.values(f"SELECT rowid + 1 FROM rows WHERE {is_missing} ORDER BY rowid"):
-        first = ", ".join(map(str, missing[:3]))
-        raise InputError(f"{where} is missing in {len(missing)} rows (first: {first}); drop or fill these rows")
+    n_missing, first = rows.where(is_missing)
+    if n_missing:
+        raise InputError(f"{where} is missing in {n_missing} rows (first: {first}); drop or fill these rows")
     if kind.startswith(DATES):
         raise InputError(f"{where} is a {kind.lower()}; a target has classes")
     counts = rows.connection.execute(f"SELECT {key}, count(*) FROM rows GROUP BY 1 ORDER BY 1 LIMIT 2000").fetchall()
@@ -271,14 +281,19 @@ def labels_of(rows: Rows, key: str, name: str) -> tuple[list[str], NDArray[np.in
     if n_rarest < MIN_CLASS_ROWS:
         remedy = f"at least {MIN_CLASS_ROWS} are needed to split them; merge or drop the class"
         raise InputError(f"{where}: class {str(rarest)!r} has {n_rarest} rows; {remedy}")
-    values = pd.Index([value for value, _ in counts])
-    if kind.startswith(NUMBERS):
-        values = values.astype(np.int64)
-    found = rows.connection.execute(f"SELECT {key} AS y FROM rows ORDER BY rowid").fetchnumpy()["y"]
-    return [str(value) for value in values], values.get_indexer(np.asarray(found)).astype(np.int64)
+    values = [value for value, _ in counts]
+    return pd.Index(values, dtype=np.int64 if kind.startswith(NUMBERS) else object)
 
 
-def kinds_of(rows: Rows, special: set[str]) -> tuple[list[Column], list[Json], list[str]]:
+def labels_of(rows: Rows, key: str, classes: pd.Index) -> NDArray[np.int64]:
+    """Of every row the place of its class: (n_rows,)."""
+    labels = np.empty(rows.n_rows, np.int64)
+    for start, chunk in rows.chunks([key], ROWS_AT_ONCE):
+        labels[start : start + len(chunk[0])] = classes.get_indexer(np.asarray(chunk[0]))
+    return labels
+
+
+def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column], list[Json], list[str]]:
     """The columns to learn from, those left out and why, and what the user should look at."""
     columns, left_out, warnings = [], [], []
     for i, (name, kind) in enumerate(zip(rows.names, rows.types, strict=True)):
@@ -294,6 +309,8 @@ def kinds_of(rows: Rows, special: set[str]) -> tuple[list[Column], list[Json], l
         else:
             columns.append(Column(key, name, kind, _kind(kind), rows.n_rows - known))
             warnings += _oddities(rows, columns[-1], known)
+    if not columns:
+        raise InputError(f"{rows.path} has no column to learn from besides {target!r}; see to its columns")
     return columns, left_out, warnings
 
 
@@ -308,12 +325,9 @@ def _kind(type_name: str) -> str:
 def _refuse_infinities(rows: Rows, key: str, name: str, kind: str) -> None:
     value = f"TRY_CAST({key} AS DOUBLE)"
     if kind.startswith(("FLOAT", "DOUBLE", "VARCHAR")) and _is_mostly_numeric(rows, key, kind):
-        infinite = rows.values(f"SELECT rowid + 1 FROM rows WHERE isinf({value}) ORDER BY rowid")
-        if infinite:
-            n = len(infinite)
-            raise InputError(
-                f"{rows.path}: the column {name!r} is infinite in {n} rows (first: {infinite[0]}); mend it"
-            )
+        n, first = rows.where(f"isinf({value})")
+        if n:
+            raise InputError(f"{rows.path}: the column {name!r} is infinite in {n} rows (first: {first}); mend it")
 
 
 def _is_mostly_numeric(rows: Rows, key: str, kind: str) -> bool:
@@ -337,14 +351,11 @@ def _oddities(rows: Rows, column: Column, known: int) -> list[str]:
     if column.type != "VARCHAR":
         return []
     if _is_mostly_numeric(rows, column.key, column.type):
-        odd = rows.values(
-            f"SELECT {column.key} FROM rows WHERE {column.key} IS NOT NULL AND TRY_CAST({column.key} AS DOUBLE) IS NULL"
-        )
-        if odd:
-            return [
-                f"the column {column.name!r} looks like numbers but for {len(odd)} values such as {odd[0]!r}; it is "
-                "taken as categories"
-            ]
+        is_odd = f"{column.key} IS NOT NULL AND TRY_CAST({column.key} AS DOUBLE) IS NULL"
+        if n_odd := rows.where(is_odd)[0]:
+            example = rows.one(f"SELECT {column.key} FROM rows WHERE {is_odd} LIMIT 1")[0]
+            what = f"looks like numbers but for {n_odd} values such as {example!r}"
+            return [f"the column {column.name!r} {what}; it is taken as categories"]
     n_distinct = rows.one(f"SELECT count(DISTINCT {column.key}) FROM rows")[0]
     if n_distinct > known / 2:
         return [f"the column {column.name!r} has {n_distinct} values in {known} rows: learners see the frequent ones"]
@@ -361,24 +372,22 @@ def encoded(rows: Rows, columns: Sequence[Column]) -> tuple[Features, list[Json]
             if kind == "numeric":
                 numeric.append((f"CAST({expression} AS FLOAT)", card))
             else:
-                values = rows.values(f"SELECT DISTINCT {expression} AS v FROM rows WHERE v IS NOT NULL ORDER BY v")
-                listed = {"categories": [str(value) for value in values[:1000]], "n_categories": len(values)}
+                known = f"SELECT {expression} AS v FROM rows WHERE v IS NOT NULL GROUP BY v"
+                values = sorted(rows.values(f"{known} ORDER BY count(*) DESC, v LIMIT {MOST_CATEGORIES}"))
+                listed = {"categories": [str(value) for value in values[:MOST_LISTED]], "n_categories": len(values)}
                 categorical.append((expression, card | listed, pd.Index(values, dtype=object)))
     features = Features(_on_disk(rows.n_rows, len(numeric), "f4"), _on_disk(rows.n_rows, len(categorical), "i4"))
     expressions = [e for e, _ in numeric] + [e for e, _, _ in categorical]
-    step = max(1000, CELLS_AT_ONCE // len(expressions))
-    query = "SELECT " + ", ".join(f"{e} AS v{i}" for i, e in enumerate(expressions))
-    for start in range(0, rows.n_rows, step):
-        chunk = rows.connection.execute(
-            f"{query} FROM rows WHERE rowid >= {start} AND rowid < {start + step} ORDER BY rowid"
-        ).fetchnumpy()
-        stop = start + len(chunk["v0"])
-        for i in range(len(numeric)):
-            numbers = np.ma.filled(np.ma.asarray(chunk[f"v{i}"], np.float32), np.nan)
+    for start, chunk in rows.chunks(expressions, max(1000, CELLS_AT_ONCE // len(expressions))):
+        stop = start + len(chunk[0])
+        for i, values in enumerate(chunk[: len(numeric)]):
+            numbers = np.ma.filled(np.ma.asarray(values, np.float32), np.nan)
             features.numeric[start:stop, i] = numbers + np.float32(0)  # -0.0 becomes 0.0: equal rows have equal bytes
-        for i, (_, _, vocabulary) in enumerate(categorical):
-            column_values: NDArray[Any] = np.ma.filled(np.ma.asarray(chunk[f"v{len(numeric) + i}"], object), None)
-            features.categorical[start:stop, i] = vocabulary.get_indexer(column_values)
+        for i, values in enumerate(chunk[len(numeric) :]):
+            vocabulary = categorical[i][2]
+            codes = vocabulary.get_indexer(np.ma.filled(np.ma.asarray(values, object), None))
+            is_other = (codes < 0) & ~np.ma.getmaskarray(values)
+            features.categorical[start:stop, i] = np.where(is_other, len(vocabulary), codes)
     return features, [card for _, card in numeric] + [card for _, card, _ in categorical]
 
 
