@@ -159,7 +159,9 @@ def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
     """Sizes by doublings for each scale, and where draws and initialisations are crossed."""
     top = 1 << max(0, n_pool).bit_length() - 1 if n_pool > 0 else 0
     if top < 64:
-        raise InputError(f"{path}: {max(0, n_pool)} distinct rows for training are too few for two sizes; bring 64 or more")
+        raise InputError(
+            f"{path}: {max(0, n_pool)} distinct rows for training are too few for two sizes; bring 64 or more"
+        )
     first = 32
     while first < 8 * n_classes and first < top // 8:
         first *= 2

@@ -96,6 +96,9 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> tuple[Learner, J
 
             return EstimatorLearner(config, n_classes, threads), {"accelerator": "cpu", "precision": "64-true"}
         case Network():
+            # MKL promises the same bits from run to run only so; read when torch loads it.
+            os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+            os.environ.setdefault("MKL_DYNAMIC", "FALSE")
             import torch
 
             from stages.train.networks import NetworkLearner, find_hardware
