@@ -295,3 +295,33 @@ def test_a_file_that_changed_since_composing_is_noticed(set_params):
     set_params(dataset=source(Path("my.csv"), n_rows=399).model_dump())
     with pytest.raises(InputError, match=r"n_rows=399, but table has 400 rows; run `python -m stages\.compose` again"):
         prepare.main()
+
+
+@pytest.mark.parametrize(
+    ("target", "classes"),
+    [
+        (np.arange(N) % 3 == 0, ["False", "True"]),
+        (np.arange(N) % 3, ["0", "1", "2"]),
+        ((np.arange(N) % 3).astype(float), ["0", "1", "2"]),
+        (pd.Categorical.from_codes(np.arange(N) % 2, ["b", "a"]), ["a", "b"]),
+    ],
+    ids=["booleans", "whole numbers", "whole numbers as floats", "categories"],
+)
+def test_targets_of_every_kind_become_classes(target, classes, tmp_path):
+    path = tmp_path / "my.parquet"
+    frame(y=target).to_parquet(path)
+    table = load(source(path))
+    assert table.classes == classes
+    names = [str(int(value)) if isinstance(value, float) else str(value) for value in pd.Series(target)]
+    assert [table.classes[label] for label in table.labels] == names
+
+
+def test_times_with_a_zone_and_a_capital_suffix_are_read(tmp_path):
+    path = tmp_path / "MY.PARQUET"
+    times = pd.date_range("2020-03-01 05:00", periods=N, freq="D", tz="UTC")
+    frame(at=times).to_parquet(path)
+    table = load(source(path))
+    names = [card["name"] for card in table.columns if card["kind"] == "numeric"]
+    days = table.features.numeric[:, names.index("at (days)")]
+    assert days[0] == pytest.approx(times[0].timestamp() / 86400)
+    assert np.diff(days) == pytest.approx(1)

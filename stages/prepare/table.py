@@ -38,6 +38,7 @@ ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|index|key)$|[a-z]Id$|^unnamed: ?\
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
 DATES = ("DATE", "TIMESTAMP")
+Settings = dict[str, str | bool | int | float | list[str]]
 NO_TARGET = "dataset.target is missing; name the column to predict: dataset.target=y"
 TEST_SHARE, MOST_TEST_ROWS = 0.25, 50_000
 
@@ -180,18 +181,15 @@ def opened(path: Path) -> Iterator[Rows]:
     """The file's rows in a database on disk, which is gone afterwards."""
     if not path.is_file():
         raise InputError(f"dataset.path={str(path)!r} is no file; name a CSV or Parquet file")
-    kind = path.suffixes[-2] if path.suffix == ".gz" and len(path.suffixes) > 1 else path.suffix
+    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
+    kind = suffixes[-2] if suffixes[-1] == ".gz" and len(suffixes) > 1 else suffixes[-1]
     if kind not in (".csv", ".tsv", ".txt", ".parquet"):
         why = "to load a pickle is to run its code; " if kind in (".pkl", ".pickle", ".joblib") else ""
         raise InputError(f"dataset.path={str(path)!r}: {kind or 'no'} suffix; {why}save it as .csv or .parquet")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; bring a header and rows")
     with tempfile.TemporaryDirectory() as folder:
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": MEMORY,
-            "temp_directory": folder,
-            "threads": 2,
-        }
+        settings: Settings = {"memory_limit": MEMORY, "temp_directory": folder, "threads": 2}
         with duckdb.connect(f"{folder}/rows.duckdb", config=settings) as connection:
             read = _read_parquet if kind == ".parquet" else _read_csv
             try:
@@ -199,13 +197,17 @@ def opened(path: Path) -> Iterator[Rows]:
             except duckdb.Error as error:
                 raise InputError(f"{path} cannot be read: {_reason(error, path)}") from None
             _check_names(names, path)
+            _in_utc(connection)
             types = [row[1] for row in connection.execute("DESCRIBE rows").fetchall()]
             found = connection.execute("SELECT count(*) FROM rows").fetchone()
             n_rows = found[0] if found else 0
             if n_rows < MIN_ROWS:
                 what = "a header and no rows" if not n_rows else f"{n_rows} rows"
                 raise InputError(f"{path} has {what}; at least {MIN_ROWS} rows are needed")
-            yield Rows(connection, path, names, types, n_rows)
+            try:
+                yield Rows(connection, path, names, types, n_rows)
+            except duckdb.Error as error:
+                raise InputError(f"{path}: {_reason(error, path)}") from None
 
 
 def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
@@ -252,6 +254,14 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     connection.execute(f"CREATE TABLE rows AS SELECT * FROM {reader} AS t({aliases})")
     return names
+
+
+def _in_utc(connection: duckdb.DuckDBPyConnection) -> None:
+    """Times with a zone become times without one, in UTC."""
+    for key, kind, *_ in connection.execute("DESCRIBE rows").fetchall():
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            utc = f"make_timestamp(epoch_us({key}))"
+            connection.execute(f"ALTER TABLE rows ALTER {key} TYPE TIMESTAMP USING {utc}")
 
 
 def _check_names(names: list[str], path: Path) -> None:
