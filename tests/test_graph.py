@@ -123,6 +123,7 @@ def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study:
         for cell in cells:
 
             def fill(text: str, cell: tuple[str, ...] = cell) -> str:
+                text = text.replace("${dataset.path}", full["dataset"]["path"])
                 return text.replace("${item.learner}", cell[0]).replace("${item.n}", cell[1]) if cell else text
 
             alone = tmp_path / "-".join([stage, *cell])

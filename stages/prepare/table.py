@@ -7,12 +7,15 @@ small one; features go from there, some rows at a time, into arrays that live on
 import csv
 import gzip
 import hashlib
+import io
 import re
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ DELIMITERS = ",;\t|"
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 MIN_ROWS, MIN_CLASS_ROWS, MOST_CLASSES = 100, 10, 1000
 MOST_NUMBERS = 100  # distinct whole numbers that may still be classes
+HEADER_BYTES = 1_000_000  # in which the first records of a CSV must end
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
 CELLS_AT_ONCE, ROWS_AT_ONCE = 5_000_000, 500_000  # values of features, rows of labels read at a time
 MOST_CATEGORIES = 100_000  # of a column, the most frequent; all others are one more
@@ -39,6 +43,12 @@ NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "U
            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
 DATES = ("DATE", "TIMESTAMP")
 Settings = dict[str, str | bool | int | float | list[str]]
+DATE_FORMATS = [
+    f"{day}{clock}"
+    for day in ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%d/%m/%y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%d-%m-%y",
+                "%b %d %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y")
+    for clock in ("", " %H:%M", " %H:%M:%S")
+]  # fmt: skip
 NO_TARGET = "dataset.target is missing; name the column to predict: dataset.target=y"
 TEST_SHARE, MOST_TEST_ROWS = 0.25, 50_000
 
@@ -52,6 +62,7 @@ class Column:
     type: str
     kind: str  # numeric | categorical | date | timestamp
     missing: int
+    origin: float  # taken off a number or a time (in seconds), so that 32 bits tell its values apart
 
 
 @dataclass(frozen=True)
@@ -118,7 +129,7 @@ def load(source: Source) -> Table:
             columns=cards,
             labels=labels_of(rows, target, classes),
             groups=_ranks(rows, rows.key(source.group, "group"), source.group) if source.group else None,
-            times=_ranks(rows, rows.key(source.time, "time"), source.time) if source.time else None,
+            times=_times(rows, rows.key(source.time, "time"), source.time) if source.time else None,
             dropped={},
             left_out=left_out
             + [{"column": name, "reason": f"names the rows' {role}"} for name, role in _roles(source)],
@@ -145,14 +156,22 @@ def measure(
         classes = classes_of(rows, key, target)
         named = {rows.key(name, role) for name, role in ((group, "group"), (time, "time")) if name}
         columns = learnable(rows, named | {key}, target)[0]
-        n_distinct = rows.one(f"SELECT count(DISTINCT hash({', '.join(c.key for c in columns)})) FROM rows")[0]
-        largest_group = 0
+        seen = ", ".join(
+            f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in _expressions(c)
+        )
+        n_distinct = rows.one(f"SELECT count(DISTINCT hash({seen})) FROM rows")[0]
+        n_test = min(MOST_TEST_ROWS, int(TEST_SHARE * rows.n_rows)) if n_test is None else n_test
+        n_held = n_test
         if group:
             by = rows.key(group, "group")
-            largest_group = rows.one(f"SELECT max(n) FROM (SELECT count(*) AS n FROM rows GROUP BY {by})")[0]
-    n_test = min(MOST_TEST_ROWS, int(TEST_SHARE * rows.n_rows)) if n_test is None else n_test
+            n_held += rows.one(f"SELECT max(n) FROM (SELECT count(*) AS n FROM rows GROUP BY {by})")[0]
+        if time:
+            by = rows.key(time, "time")
+            _check_time(rows, by, time)
+            cut = f"SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)}"
+            n_held = rows.one(f"SELECT count(*) FROM rows WHERE {by} >= ({cut})")[0]
     split = "group" if group else "time" if time else "random"
-    n_pool = n_distinct - n_test - largest_group
+    n_pool = n_distinct - n_held
     return {"n_rows": rows.n_rows, "n_test": n_test, "split": split} | sizes_up_to(n_pool, len(classes), path)
 
 
@@ -197,7 +216,7 @@ def opened(path: Path) -> Iterator[Rows]:
             except duckdb.Error as error:
                 raise InputError(f"{path} cannot be read: {_reason(error, path)}") from None
             _check_names(names, path)
-            _in_utc(connection)
+            _without_zones_and_nan(connection)
             types = [row[1] for row in connection.execute("DESCRIBE rows").fetchall()]
             found = connection.execute("SELECT count(*) FROM rows").fetchone()
             n_rows = found[0] if found else 0
@@ -214,8 +233,10 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     delimiter, names = _header(path)
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     connection.execute(
-        f"CREATE TABLE rows AS SELECT * FROM read_csv({_quoted(str(path))}, delim={_quoted(delimiter)}, header=true, "
-        f"auto_type_candidates=['BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'VARCHAR'], "  # yes and no stay words
+        f"CREATE TABLE rows AS SELECT * FROM read_csv({_literal(path)}, delim={_quoted(delimiter)}, header=true, "
+        # No BOOLEAN: yes and no stay words.
+        f"auto_type_candidates=['BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR'], "
+        f"dateformat='%Y-%m-%d', comment='', hive_partitioning=false, "
         f"""skip=0, quote='"', escape='"', sample_size=-1, nullstr=[{", ".join(map(_quoted, MISSING))}]) """
         f"AS t({aliases})"
     )
@@ -224,19 +245,26 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
 
 def _header(path: Path) -> tuple[str, list[str]]:
     """The delimiter, and the names as they stand in the file: DuckDB renames those that are empty or repeated."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        start = file.read(65_536)
+    try:
+        with _opened_as_bytes(path) as file:
+            start = file.read(HEADER_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
     if b"\0" in start:
         raise InputError(f"{path} is no text (it holds zero bytes); save it as CSV in UTF-8")
     try:
-        text = start.decode("utf-8-sig", errors="strict" if len(start) < 65_536 else "ignore")
+        first, end, others = start.partition(b"\n")
+        text = (first + end).decode("utf-8-sig") + others.decode(errors="ignore")  # DuckDB names later lines
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not in UTF-8 (byte {error.start}); save it in UTF-8") from None
     candidates = {}
     for delimiter in DELIMITERS:
-        records = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter))[:10]
+        try:
+            records = list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 10))
+        except csv.Error as error:
+            raise InputError(f"{path} cannot be read: {error}") from None
         if records and len(records[0]) > 1:
-            is_regular = len({len(record) for record in records[:-1] if record}) <= 1
+            is_regular = len({len(record) for record in records if record}) <= 1
             candidates[delimiter] = (is_regular, len(records[0]), records[0])
     if not candidates:
         first = text.splitlines()[0][:60] if text.strip() else ""
@@ -246,7 +274,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
 
 
 def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    reader = f"read_parquet({_quoted(str(path))})"
+    reader = f"read_parquet({_literal(path)}, hive_partitioning=false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     names = [str(row[0]) for row in described]
     if nested := [row[0] for row in described if re.search(r"\[|STRUCT|MAP|UNION|BLOB", row[1])]:
@@ -256,12 +284,14 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str
     return names
 
 
-def _in_utc(connection: duckdb.DuckDBPyConnection) -> None:
-    """Times with a zone become times without one, in UTC."""
+def _without_zones_and_nan(connection: duckdb.DuckDBPyConnection) -> None:
+    """Times with a zone become times without one, in UTC; what is not a number becomes a missing value."""
     for key, kind, *_ in connection.execute("DESCRIBE rows").fetchall():
         if kind == "TIMESTAMP WITH TIME ZONE":
             utc = f"make_timestamp(epoch_us({key}))"
             connection.execute(f"ALTER TABLE rows ALTER {key} TYPE TIMESTAMP USING {utc}")
+        if kind in ("FLOAT", "DOUBLE"):
+            connection.execute(f"UPDATE rows SET {key} = NULL WHERE isnan({key})")
 
 
 def _check_names(names: list[str], path: Path) -> None:
@@ -274,14 +304,16 @@ def _check_names(names: list[str], path: Path) -> None:
 def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
     """The values of the target in order; raises InputError where they are no classes to learn."""
     where, kind = f"the target {name!r} of {rows.path}", rows.type(key)
-    is_missing = f"{key} IS NULL" + (f" OR isnan({key})" if kind in ("FLOAT", "DOUBLE") else "")
-    n_missing, first = rows.where(is_missing)
+    n_missing, first = rows.where(f"{key} IS NULL")
     if n_missing:
-        raise InputError(f"{where} is missing in {n_missing} rows (first: {first}); drop or fill these rows")
+        words = "nothing, NA, N/A, NaN, null and None count as missing"
+        raise InputError(f"{where} is missing in {n_missing} rows (first: {first}); drop or fill these rows ({words})")
     if kind.startswith(DATES):
         raise InputError(f"{where} is a {kind.lower()}; a target has classes")
     counts = rows.connection.execute(f"SELECT {key}, count(*) FROM rows GROUP BY 1 ORDER BY 1 LIMIT 2000").fetchall()
     n_distinct = len(counts) if len(counts) < 2000 else rows.one(f"SELECT count(DISTINCT {key}) FROM rows")[0]
+    if kind.startswith(NUMBERS) and (odd := [value for value, _ in counts if not abs(value) < 2**53]):
+        raise InputError(f"{where} holds {odd[0]}, too large a number for a class; write classes as words")
     is_fraction = kind.startswith(("FLOAT", "DOUBLE", "DECIMAL")) and any(value != int(value) for value, _ in counts)
     if is_fraction or (kind.startswith(NUMBERS) and n_distinct > MOST_NUMBERS):
         raise InputError(f"{where} is a number with {n_distinct} distinct values; only classes can be learned: bin it")
@@ -294,6 +326,9 @@ def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
         remedy = f"at least {MIN_CLASS_ROWS} are needed to split them; merge or drop the class"
         raise InputError(f"{where}: class {str(rarest)!r} has {n_rarest} rows; {remedy}")
     values = [value for value, _ in counts]
+    if len({str(value).strip() for value in values}) < len(values):
+        twins = [str(value) for value in values if str(value) != str(value).strip()]
+        raise InputError(f"{where}: class {twins[0]!r} differs from another by spaces alone; trim the column")
     return pd.Index(values, dtype=np.int64 if kind.startswith(NUMBERS) else object)
 
 
@@ -316,10 +351,12 @@ def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column],
         _refuse_infinities(rows, key, name, kind)
         if known == 0 or (low == high and known == rows.n_rows):
             left_out.append({"column": name, "reason": "constant" if known else "empty"})
+        elif kind == "VARCHAR" and (what := _written_otherwise(rows, key, known)):
+            raise InputError(f"{rows.path}: the column {name!r} holds {what}, or drop the column")
         elif _is_id(rows, key, name, kind, known, low, high):
             left_out.append({"column": name, "reason": "every row has its own value, so it looks like an id"})
         else:
-            columns.append(Column(key, name, kind, _kind(kind), rows.n_rows - known))
+            columns.append(Column(key, name, kind, _kind(kind), rows.n_rows - known, _origin(kind, low, high)))
             warnings += _oddities(rows, columns[-1], known)
     if not columns:
         raise InputError(f"{rows.path} has no column to learn from besides {target!r}; see to its columns")
@@ -332,6 +369,14 @@ def _kind(type_name: str) -> str:
     if type_name.startswith(DATES):
         return "date" if type_name == "DATE" else "timestamp"
     return "categorical"
+
+
+def _origin(kind: str, low: Any, high: Any) -> float:
+    if kind.startswith(DATES):
+        return float(pd.Timestamp(low).timestamp())
+    if kind.startswith(NUMBERS) and max(abs(low), abs(high)) > 100 * (high - low):
+        return float(low)
+    return 0.0
 
 
 def _refuse_infinities(rows: Rows, key: str, name: str, kind: str) -> None:
@@ -347,6 +392,21 @@ def _is_mostly_numeric(rows: Rows, key: str, kind: str) -> bool:
         return True
     known, numeric = rows.one(f"SELECT count({key}), count(TRY_CAST({key} AS DOUBLE)) FROM rows")
     return bool(known) and numeric >= 0.9 * known
+
+
+def _written_otherwise(rows: Rows, key: str, known: int) -> str:
+    """What a column of text holds, where it is numbers or dates as other programs write them, and the remedy."""
+    bare = f"regexp_replace({key}, '[\\s$€£%]', '', 'g')"
+    numbers = f"coalesce(TRY_CAST(replace({bare}, ',', '.') AS DOUBLE), TRY_CAST(replace({bare}, ',', '') AS DOUBLE))"
+    dates = f"try_strptime({key}, [{', '.join(map(_quoted, DATE_FORMATS))}])"
+    n_plain, n_numbers, n_dates, example = rows.one(
+        f"SELECT count(TRY_CAST({key} AS DOUBLE)), count({numbers}), count({dates}), min({key}) FROM rows"
+    )
+    if n_dates >= 0.9 * known:
+        return f"dates such as {example!r}, whose order of day and month is not certain; write them as 2020-12-31"
+    if n_numbers >= 0.9 * known > n_plain:
+        return f"numbers such as {example!r}; write them with a point and without other signs, as 1234.5"
+    return ""
 
 
 def _is_id(rows: Rows, key: str, name: str, kind: str, known: int, low: Any, high: Any) -> bool:
@@ -404,18 +464,18 @@ def encoded(rows: Rows, columns: Sequence[Column]) -> tuple[Features, list[Json]
 
 
 def _expressions(column: Column) -> list[tuple[str, str, str]]:
-    """Name, kind and SQL of what a column becomes: a date is days since 1970, a month and a weekday."""
+    """Name, kind and SQL of what a column becomes: a date is days since the first, a month and a weekday."""
     key, name = column.key, column.name
     if column.kind == "numeric":
-        return [(name, "numeric", key)]
+        return [(name, "numeric", f"CAST({key} AS DOUBLE) - {column.origin!r}" if column.origin else key)]
     if column.kind == "categorical":
         return [(name, "categorical", f"CAST({key} AS VARCHAR)")]
     parts = [
-        (f"{name} (days)", "numeric", f"epoch({key}) / 86400"),
+        (f"{name} (days)", "numeric", f"(epoch({key}) - {column.origin!r}) / 86400"),
         (f"{name} (month)", "categorical", f"CAST(month({key}) AS VARCHAR)"),
         (f"{name} (weekday)", "categorical", f"CAST(isodow({key}) AS VARCHAR)"),
     ]
-    hour = (f"{name} (hour)", "numeric", f"hour({key}) + minute({key}) / 60")
+    hour = (f"{name} (hour)", "numeric", f"hour({key}) + minute({key}) / 60 + second({key}) / 3600")
     return [*parts, hour] if column.kind == "timestamp" else parts
 
 
@@ -427,12 +487,23 @@ def _on_disk(n_rows: int, n_columns: int, dtype: str) -> NDArray[Any]:
         return np.memmap(file, dtype=dtype, mode="w+", shape=(n_rows, n_columns))
 
 
+def _times(rows: Rows, key: str, name: str) -> NDArray[np.int64]:
+    _check_time(rows, key, name)
+    return _ranks(rows, key, name)
+
+
 def _ranks(rows: Rows, key: str, name: str) -> NDArray[np.int64]:
     """Of every row the rank of its value among the distinct ones: (n_rows,)."""
     if n := rows.one(f"SELECT count(*) FROM rows WHERE {key} IS NULL")[0]:
         raise InputError(f"{rows.path}: {name!r} is missing in {n} rows, which then cannot be split by it; fill it")
     query = f"SELECT dense_rank() OVER (ORDER BY {key}) - 1 AS r FROM rows ORDER BY rowid"
     return np.asarray(rows.connection.execute(query).fetchnumpy()["r"], np.int64)
+
+
+def _check_time(rows: Rows, key: str, name: str) -> None:
+    if not rows.type(key).startswith((*NUMBERS, *DATES)):
+        example = rows.one(f"SELECT min({key}) FROM rows")[0]
+        raise InputError(f"dataset.time={name!r} is text such as {example!r}; write dates as 2020-12-31")
 
 
 def _roles(source: Source) -> list[tuple[str, str]]:
@@ -442,6 +513,15 @@ def _roles(source: Source) -> list[tuple[str, str]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _literal(path: Path) -> str:
+    """The path for DuckDB, which takes * ? [ for patterns."""
+    return _quoted(re.sub(r"([*?\[])", r"[\1]", str(path)))
+
+
+def _opened_as_bytes(path: Path) -> Any:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def _quoted(text: str) -> str:
@@ -454,10 +534,10 @@ def _reason(error: duckdb.Error, path: Path) -> str:
     if "not utf-8 encoded" in message or "Invalid unicode" in message:
         line = re.search(r"Line: (\d+)", message)
         return f"{'line ' + line.group(1) + ' ' if line else ''}is not in UTF-8; save it in UTF-8"
-    if path.suffix != ".parquet":
+    if path.suffix.lower() != ".parquet":
         delimiter, names = _header(path)
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+        with suppress(csv.Error, UnicodeDecodeError, OSError, EOFError), _opened_as_bytes(path) as file:
+            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""), delimiter=delimiter)
             for record in reader:
                 if record and len(record) != len(names):
                     return f"line {reader.line_num} has {len(record)} values, the first line {len(names)}; mend it"
