@@ -158,10 +158,14 @@ def test_sizes_are_doublings_that_the_pool_is_sure_to_hold():
         sizes_up_to(63, 2, "my.csv")
 
 
-def test_repeated_rows_shrink_the_sizes_before_they_are_removed(tmp_path):
-    frame().sample(60, random_state=0).pipe(lambda f: pd.concat([f] * 10)).to_csv(tmp_path / "my.csv", index=False)
-    with pytest.raises(InputError, match="distinct rows for training are too few"):
-        measure(str(tmp_path / "my.csv"), "y")
+def test_sizes_leave_room_for_the_repeated_rows_that_prepare_removes(set_params):
+    few = frame().round({"x": 1})  # some 50 values in two colours: most test rows stand in the pool as well
+    pd.concat([few, frame(x=np.arange(N) + 0.25)]).to_csv("my.csv", index=False)
+    promised = measure("my.csv", "y")
+    set_params(dataset=source(Path("my.csv"), n_rows=2 * N, n_test=promised["n_test"]).model_dump())
+    prepare.main()
+    left = artefacts.load_json(PREPARED / "dataset.json")["rows"]["pool"]
+    assert promised["sizes"]["full"][-1] == 256 <= left < 512
 
 
 def test_an_id_does_not_make_repeated_rows_distinct(tmp_path):

@@ -142,8 +142,8 @@ def measure(
 ) -> Json:
     """What a study of this file needs in numbers: n_rows, n_test, split, sizes and variance_size by scale.
 
-    Sizes are the powers of two from a few labels a class up to the pool that is sure to be left when repeated rows
-    are gone. Raises InputError for a file that cannot be studied.
+    Sizes are the powers of two from a few labels a class up to the pool that is all but sure to be left when rows that
+    repeat a test row are gone. Raises InputError for a file that cannot be studied.
     """
     if path is None:
         raise InputError("dataset.path is missing; name a CSV or Parquet file: dataset.path=my.csv dataset.target=y")
@@ -159,7 +159,7 @@ def measure(
         seen = ", ".join(
             f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in _expressions(c)
         )
-        n_distinct = rows.one(f"SELECT count(DISTINCT hash({seen})) FROM rows")[0]
+        repeats = f"SELECT count(*) AS n FROM rows GROUP BY hash({seen})"
         n_test = min(MOST_TEST_ROWS, int(TEST_SHARE * rows.n_rows)) if n_test is None else n_test
         n_held = n_test
         if group:
@@ -170,8 +170,12 @@ def measure(
             _check_time(rows, by, time)
             cut = f"SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)}"
             n_held = rows.one(f"SELECT count(*) FROM rows WHERE {by} >= ({cut})")[0]
+        # A row that stands m times survives in the pool where none of its copies is drawn for the test.
+        kept = f"pow({max(0.0, 1 - n_held / rows.n_rows)!r}, n)"
+        spread = f"sum(CASE WHEN n > 1 THEN n * n * {kept} * (1 - {kept}) ELSE 0 END)"
+        mean, variance = rows.one(f"SELECT sum(n * {kept}), {spread} FROM ({repeats})")
     split = "group" if group else "time" if time else "random"
-    n_pool = n_distinct - n_held
+    n_pool = round(mean - 4 * variance**0.5)
     return {"n_rows": rows.n_rows, "n_test": n_test, "split": split} | sizes_up_to(n_pool, len(classes), path)
 
 
