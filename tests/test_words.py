@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stages.common.errors import InputError
-from stages.prepare import words
+from stages.prepare import packages, words
 from stages.prepare.params import Source
 from tests.conftest import ROOT
 
@@ -41,7 +41,7 @@ def test_every_word_stands_once_in_latin_letters(table):
 def test_a_word_belongs_to_the_language_where_wordfreq_finds_it_most_frequent(table):
     from wordfreq import get_frequency_dict
 
-    codes = list(words.SHA256)
+    codes = [name[6:8] for name in words.SHA256]  # large_ca.msgpack.gz and so on
     shares = {code: get_frequency_dict(code, "large") for code in ("ca", "en", "sv")}
     for row in np.random.default_rng(0).choice(len(table.labels), 3000, replace=False):
         word, own = spelt(table.features.letters[row]), codes[table.labels[row]]
@@ -51,15 +51,15 @@ def test_a_word_belongs_to_the_language_where_wordfreq_finds_it_most_frequent(ta
 
 def test_an_altered_data_package_is_refused(tmp_path, monkeypatch):
     folder = Path(str(importlib.metadata.distribution("wordfreq").locate_file("wordfreq/data")))
-    for code in words.SHA256:
-        shutil.copy(folder / f"large_{code}.msgpack.gz", tmp_path)
+    for name in words.SHA256:
+        shutil.copy(folder / name, tmp_path)
     (tmp_path / "large_sv.msgpack.gz").write_bytes(b"altered")
 
     class Elsewhere:
         def locate_file(self, _: str) -> Path:
             return tmp_path
 
-    monkeypatch.setattr(words, "distribution", lambda _: Elsewhere())
+    monkeypatch.setattr(packages, "distribution", lambda _: Elsewhere())
     with pytest.raises(InputError, match=r"large_sv\.msgpack\.gz has sha256 .*; reinstall it with"):
         words.load(source())
     (tmp_path / "large_ca.msgpack.gz").unlink()

