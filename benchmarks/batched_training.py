@@ -19,12 +19,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from stages.common.artefacts import Features
 from stages.train import params
 from stages.train.fits import Draw, Job
-from stages.train.networks import NetworkLearner, _trainer, find_hardware
+from stages.train.networks import NetworkLearner
+from stages.train.training import find_hardware, trainer
 
 N_ROWS, N_INPUTS, EPOCHS, BATCH = 16_384, 140, 6, 256
-SETTING = params.NetworkSetting(learning_rate=1e-3, weight_decay=0.1)
+SETTING = params.NetworkSetting(learning_rate=1e-3, weight_decay=0.1, dropout=0.0)
 CONFIG = params.Network(
-    kind="network", features="raw", units=64, layers=2, batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1,
+    kind="network", features="raw", units=64, layers=2, frequencies=0, dimensions=1, highest_frequency=1.0,
+    filters=None, batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1,
     patience=99, settings=[SETTING],
 )  # fmt: skip
 
@@ -70,7 +72,7 @@ def one_after_another(draws: list[Draw]) -> None:
         fit = TensorDataset(torch.from_numpy(draw.fit.numeric), torch.from_numpy(draw.fit_labels))
         held = TensorDataset(torch.from_numpy(draw.validation.numeric), torch.from_numpy(draw.validation_labels))
         loaders = DataLoader(fit, BATCH, shuffle=True), DataLoader(held, 4096)
-        _trainer(find_hardware(), EPOCHS).fit(Single(), *loaders)
+        trainer(find_hardware(), EPOCHS).fit(Single(), *loaders)
 
 
 def main() -> None:

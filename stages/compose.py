@@ -162,16 +162,26 @@ def composed(overrides: list[str]) -> str:
 
 
 def measured(dataset: Any) -> Json:
-    """What the config leaves open about a user's own file, found in the file; nothing for other data."""
-    if dataset.get("name") != "table":
+    """What the config leaves open about a user's own files and OpenML's, found in them; nothing for other data."""
+    name = dataset.get("name")
+    if name not in ("table", "images", "openml"):
         return {}
     path, target, group, time = (_text(dataset, key) for key in ("path", "target", "group", "time"))
-    if path is not None:
+    side, number, n_test = (_whole(dataset, key) for key in ("side", "id", "n_test"))
+    if path is not None and name != "openml":
         _check_inside(Path(path), bool(dataset.get("allow_outside")))
-    from stages.prepare.table import measure  # DuckDB and pandas, for these data alone
+    # What these import is for these data alone.
+    if name == "images":
+        from stages.prepare import images
 
-    n_test = dataset.get("n_test")
-    found = measure(path, target, group, time, n_test if isinstance(n_test, int) else None)
+        found = images.measure(path, side, n_test)
+    else:
+        from stages.prepare import openml, table
+
+        if name == "openml":
+            found = openml.measure(number, target, group, time, n_test)
+        else:
+            found = table.measure(path, target, group, time, n_test)
     return {key: value for key, value in found.items() if dataset.get(key) is None}
 
 
@@ -179,6 +189,12 @@ def _text(dataset: Any, key: str) -> str | None:
     """A name in the config; YAML reads a column called 1 as a number."""
     value = dataset.get(key)
     return None if value is None else str(value)
+
+
+def _whole(dataset: Any, key: str) -> int | None:
+    """A whole number in the config; what else stands there is refused when all of it is validated."""
+    value = dataset.get(key)
+    return value if isinstance(value, int) else None
 
 
 def _check_inside(path: Path, is_allowed: bool) -> None:
@@ -230,7 +246,7 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     message = str(error)
     if match := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]+)'", message):
         group, name = match.groups()
-        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        options = sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
         return f"unknown {group}={name}{nearest(name, options)} (allowed: {', '.join(options)})"
     if match := re.search(r"Could not (?:override|delete) '([\w./@]+)'", message):
         keys = sorted(_dotted_keys(OmegaConf.to_container(_chosen_files(overrides))))

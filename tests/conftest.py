@@ -13,8 +13,16 @@ import pytest
 import yaml
 
 from stages.common.artefacts import Features
+from stages.prepare.params import Source
 
 ROOT = Path(__file__).parents[1]
+
+
+def source_of(name: str, **changes: object) -> Source:
+    """The dataset section as conf/ has it, with changes."""
+    files = [yaml.safe_load((ROOT / "conf" / "dataset" / f"{of}.yaml").read_text()) for of in ("_base", name)]
+    content = files[0] | files[1]
+    return Source.model_validate({key: content[key] for key in Source.model_fields} | changes)
 
 
 @pytest.fixture(scope="session")

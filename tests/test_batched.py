@@ -5,12 +5,17 @@ import pytest
 import torch
 from torch import nn
 
+from stages.common.artefacts import Features
+from stages.common.errors import InputError
 from stages.prepare.words import letters_of
 from stages.train import params
-from stages.train.batched import Bags, BatchedAdamW, BatchedMLP
+from stages.train.adamw import BatchedAdamW
+from stages.train.batched import Bags, BatchedNetwork, Dropout, Inputs, Shape
+from stages.train.blocks import NetworkEncoder, bags_of, blocks_of, places_of
 from stages.train.fits import Draw, Job
-from stages.train.networks import Hardware, IndexBatches, NetworkLearner, bags_of
+from stages.train.networks import NetworkLearner
 from stages.train.ngrams import N_BUCKETS, marked
+from stages.train.training import Hardware, IndexBatches, averaged
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +23,7 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-def one_by_one(network: BatchedMLP, m: int) -> nn.Sequential:
+def one_by_one(network: BatchedNetwork, m: int) -> nn.Sequential:
     """Model m as torch's own layers with the same weights."""
     layers: list[nn.Module] = []
     for weight, bias in zip(network.weights, network.biases, strict=True):
@@ -29,32 +34,34 @@ def one_by_one(network: BatchedMLP, m: int) -> nn.Sequential:
 
 
 def test_the_batched_forward_pass_is_that_of_each_network():
-    network = BatchedMLP(5, 7, 2, 3, seeds=[1, 2, 3])
+    network = BatchedNetwork(Shape(5, 7, 2, 3), seeds=[1, 2, 3])
     x = torch.randn(3, 11, 5)
-    logits = network(x)
+    logits = network(Inputs(x))
     assert logits.shape == (3, 11, 3)
     for m in range(3):
         torch.testing.assert_close(logits[m], one_by_one(network, m)(x[m]))
-    torch.testing.assert_close(network(x[[2, 0]], models=[2, 0]), logits[[2, 0]])
+    torch.testing.assert_close(network(Inputs(x[[2, 0]]), models=[2, 0]), logits[[2, 0]])
 
 
 def test_parameters_and_multiplications_are_those_of_one_network():
-    network = BatchedMLP(5, 7, 2, 3, seeds=[1, 2])
+    network = BatchedNetwork(Shape(5, 7, 2, 3), seeds=[1, 2])
     single = one_by_one(network, 0)
     assert network.n_parameters_each() == sum(p.numel() for p in single.parameters())
     assert network.multiplications_each() == 5 * 7 + 7 * 7 + 7 * 3
 
 
 def test_initial_weights_depend_on_their_own_seed_alone():
-    both, alone = BatchedMLP(5, 7, 1, 2, seeds=[1, 2]), BatchedMLP(5, 7, 1, 2, seeds=[2])
-    for together, single in zip(both.weights, alone.weights, strict=True):
+    shape = Shape(5, 7, 1, 2, n_embedded=3, frequencies=4, dimensions=2, highest_frequency=8.0,
+                  n_letters=9, letter_dimensions=4, window=2, filters=3)  # fmt: skip
+    both, alone = BatchedNetwork(shape, seeds=[1, 2]), BatchedNetwork(shape, seeds=[2])
+    for together, single in zip(both.parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(together[1], single[0], rtol=0, atol=0)
-        assert not torch.equal(together[0], together[1])
+        assert not together.any() or not torch.equal(together[0], together[1])
 
 
 def test_training_steps_are_those_of_torch_adamw_with_each_models_own_rates():
     rates, decays = [0.01, 0.003], [0.1, 0.5]
-    network = BatchedMLP(4, 6, 2, 3, seeds=[1, 2])
+    network = BatchedNetwork(Shape(4, 6, 2, 3), seeds=[1, 2])
     singles = [one_by_one(network, m) for m in range(2)]
     batched = BatchedAdamW(network, torch.tensor(rates), torch.tensor(decays))
     schedule = torch.optim.lr_scheduler.LambdaLR(batched, lambda step: 1 / (1 + step))
@@ -72,10 +79,8 @@ def test_training_steps_are_those_of_torch_adamw_with_each_models_own_rates():
         x = torch.randn(2, 16, 4, generator=generator)
         y = torch.randint(3, (2, 16), generator=generator)
         batched.zero_grad()
-        losses = (
-            nn.functional.cross_entropy(network(x).flatten(0, 1), y.flatten(), reduction="none").view(2, 16).mean(1)
-        )
-        losses.sum().backward()
+        losses = nn.functional.cross_entropy(network(Inputs(x)).flatten(0, 1), y.flatten(), reduction="none")
+        losses.view(2, 16).mean(1).sum().backward()
         batched.step()
         schedule.step()
         for m, (single, oracle, oracle_schedule) in enumerate(zip(singles, oracles, oracle_schedules, strict=True)):
@@ -103,23 +108,27 @@ def test_an_epoch_shows_every_model_each_of_its_rows_in_its_own_order():
 
 
 CONFIG = params.Network(
-    kind="network", features="raw", units=8, layers=2, batch_size=32, epochs=5, min_steps=60, warmup=0.1, patience=99,
-    settings=[params.NetworkSetting(learning_rate=0.01, weight_decay=0.1)],
+    kind="network", features="raw", units=8, layers=2, frequencies=4, dimensions=3, highest_frequency=2.0, filters=None,
+    batch_size=32, epochs=5, min_steps=60, warmup=0.1, patience=99,
+    settings=[params.NetworkSetting(learning_rate=0.01, weight_decay=0.1, dropout=0.2)],
 )  # fmt: skip
 
 
 HARDWARE = Hardware("cpu", "test", "32-true")  # bfloat16 would round both sides of a comparison differently
 
 
-def make_job(features, labels, start: int, stop: int, seed: int, rate: float = 0.01) -> Job:
+def make_job(features, labels, start: int, stop: int, seed: int, rate: float = 0.01, dropout: float = 0.2) -> Job:
     cut = stop - (stop - start) // 5
     draw = Draw(features[start:cut], labels[start:cut], features[cut:stop], labels[cut:stop])
-    return Job(draw, params.NetworkSetting(learning_rate=rate, weight_decay=0.1), seed)
+    return Job(draw, params.NetworkSetting(learning_rate=rate, weight_decay=0.1, dropout=dropout), seed)
 
 
 def test_a_network_trained_among_others_is_the_one_trained_alone(blobs):
     features, labels = blobs
-    jobs = [make_job(features, labels, 0, 200, seed=1), make_job(features, labels, 200, 400, seed=2, rate=0.02)]
+    jobs = [
+        make_job(features, labels, 0, 200, seed=1),
+        make_job(features, labels, 200, 400, seed=2, rate=0.02, dropout=0.1),
+    ]
     together = NetworkLearner(CONFIG, 2, HARDWARE)
     records = together.fit(jobs)
     for m, job in enumerate(jobs):
@@ -172,15 +181,76 @@ def test_a_diverged_network_is_recorded_and_harms_no_other(blobs):
     assert np.isfinite(learner.predict_proba(features[400:], [0])).all()
 
 
+def test_a_periodic_embedding_is_waves_mixed_and_rectified():
+    shape = Shape(3, 5, 1, 2, n_embedded=2, frequencies=4, dimensions=3, highest_frequency=8.0)
+    network = BatchedNetwork(shape, seeds=[1, 2])
+    assert (network.periods[0] <= 8).all()
+    x = torch.randn(2, 6, 3)
+    for m in range(2):
+        parts = [x[m]]
+        for j in range(2):
+            phases = 2 * np.pi * x[m, :, j, None] * network.periods[0][m, j]
+            waves = torch.cat([phases.cos(), phases.sin()], dim=1)
+            parts.append(torch.relu(waves @ network.mixes[0][m, j] + network.mix_biases[0][m, j]))
+        expected = one_by_one(network, m)(torch.cat(parts, dim=1))
+        torch.testing.assert_close(network(Inputs(x))[m], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network(Inputs(x[[m]]), [m])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_filters_are_torch_s_convolution_and_its_largest_answer():
+    shape = Shape(0, 5, 1, 2, n_letters=9, letter_dimensions=4, window=3, filters=6)
+    network = BatchedNetwork(shape, seeds=[1, 2])
+    letters = torch.randint(9, (2, 7, 10))
+    logits = network(Inputs(torch.zeros(2, 7, 0), letters=letters))
+    for m in range(2):
+        found = network.alphabet[0][m][letters[m]].transpose(1, 2)  # (rows, letter_dimensions, width)
+        kernel = network.filters[0][m].view(3, 4, 6).permute(2, 1, 0)
+        answers = nn.functional.conv1d(found, kernel, network.filter_biases[0][m, 0])
+        expected = one_by_one(network, m)(torch.relu(answers).amax(dim=2))
+        torch.testing.assert_close(logits[m], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_drops_each_models_share_and_keeps_the_mean():
+    def generators() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    dropout = Dropout(torch.tensor([0.0, 0.4]), generators())
+    x = torch.ones(2, 500, 100)
+    dropped = dropout(x)
+    assert torch.equal(dropped[0], x[0])
+    assert (dropped[1] == 0).float().mean() == pytest.approx(0.4, abs=0.01)
+    assert dropped[1].mean() == pytest.approx(1, abs=0.02)
+    alone = Dropout(torch.tensor([0.4]), generators()[1:])
+    torch.testing.assert_close(alone(x[1:])[0], dropped[1], rtol=0, atol=0)
+
+
+def test_averaged_weights_are_those_of_polynomial_decay():
+    """Shamir and Zhang 2013 with eta = 8: after step t the new weights count (eta + 1) / (t + eta)."""
+    network = BatchedNetwork(Shape(1, 1, 1, 2), seeds=[1])
+    mean = averaged(network)
+    expected = 0.0
+    for t, value in enumerate([3.0, -1.0, 4.0, 1.0, -5.0], start=1):
+        with torch.no_grad():
+            network.weights[0].fill_(value)
+        mean.update_parameters(network)  # type: ignore[operator]
+        expected = value if t == 1 else expected + (value - expected) * 9 / (t + 8)
+    assert float(next(mean.parameters()).detach()) == pytest.approx(expected)
+
+
 def words(*spelt: str) -> torch.Tensor:
     """(1, n_words, width) with the marks of start and end."""
     return torch.from_numpy(marked(letters_of(list(spelt))).astype(np.int32))[None]
 
 
+EVERY = torch.arange(N_BUCKETS, dtype=torch.int32)[None]  # a place for every bucket
+
+
 def bags(*spelt: str) -> Bags:
-    found = bags_of(words(*spelt))
-    assert found is not None
-    return found
+    return bags_of(words(*spelt), EVERY)
+
+
+def on_ngrams(*seeds: int, units: int = 6, layers: int = 2, n_inputs: int = 2) -> BatchedNetwork:
+    return BatchedNetwork(Shape(n_inputs, units, layers, 3, n_buckets=N_BUCKETS), seeds)
 
 
 def test_the_same_ngrams_and_only_those_share_a_bucket():
@@ -196,13 +266,12 @@ def test_the_same_ngrams_and_only_those_share_a_bucket():
 
 
 def test_a_batched_network_on_ngrams_is_its_models_one_by_one():
-    torch.manual_seed(0)
-    both = BatchedMLP(2, 6, 2, 3, seeds=[1, 2], n_buckets=N_BUCKETS)
-    alone = BatchedMLP(2, 6, 2, 3, seeds=[2], n_buckets=N_BUCKETS)
+    both, alone = on_ngrams(1, 2), on_ngrams(2)
     x, letters = torch.randn(2, 4, 2), words("ab", "abc", "hut", "zug").expand(2, -1, -1)
-    together, single = both(x, bags_of(letters)), alone(x[1:], bags_of(letters[1:]))
+    together = both(Inputs(x, bags_of(letters, EVERY.expand(2, -1))))
+    single = alone(Inputs(x[1:], bags_of(letters[1:], EVERY)))
     torch.testing.assert_close(together[1], single[0])
-    torch.testing.assert_close(both(x[1:], bags_of(letters[1:]), [1])[0], single[0])
+    torch.testing.assert_close(both(Inputs(x[1:], bags_of(letters[1:], EVERY)), [1])[0], single[0])
     total = sum(alone.vectors[0][code] for code in bags("hut").codes)
     n = len(bags("hut").codes)
     hidden = torch.relu(x[1, 2] @ alone.weights[0][0] + alone.biases[0][0, 0] + total / n**0.5)
@@ -211,14 +280,14 @@ def test_a_batched_network_on_ngrams_is_its_models_one_by_one():
 
 
 def test_vectors_of_buckets_take_the_steps_of_torch_sparse_adam():
-    network, oracle = (BatchedMLP(1, 4, 1, 3, seeds=[3], n_buckets=N_BUCKETS) for _ in range(2))
+    network, oracle = (on_ngrams(3, units=4, layers=1, n_inputs=1) for _ in range(2))
     ours = BatchedAdamW(network, torch.tensor([0.01]), torch.tensor([0.5]))
     theirs = torch.optim.SparseAdam(list(oracle.vectors), lr=0.01)
     frozen = [list(net.weights) + list(net.biases) for net in (network, oracle)]
     for parts in (("ab", "abc"), ("hut", "zug"), ("ab", "zug")):
         for net, optimizer in ((network, ours), (oracle, theirs)):
             optimizer.zero_grad()
-            net(torch.zeros(1, 2, 1), bags(*parts)).square().sum().backward()
+            net(Inputs(torch.zeros(1, 2, 1), bags(*parts))).square().sum().backward()
             optimizer.step()
         with torch.no_grad():  # the rest moves in ours alone: keep it equal
             for mine, other in zip(*frozen, strict=True):
@@ -226,9 +295,27 @@ def test_vectors_of_buckets_take_the_steps_of_torch_sparse_adam():
     torch.testing.assert_close(network.vectors[0], oracle.vectors[0], rtol=1e-4, atol=1e-6)
 
 
-def test_ngrams_that_no_fitted_word_has_say_nothing():
-    network = BatchedMLP(1, 4, 1, 3, seeds=[3], n_buckets=N_BUCKETS)
-    seen = torch.zeros(N_BUCKETS, dtype=torch.bool)
-    seen[bags("ab").codes] = True
-    network.forget(0, torch.nonzero(~seen)[:, 0])
-    assert int((network.vectors[0] != 0).any(dim=1).sum()) == len(set(bags("ab").codes.tolist()))
+def test_only_ngrams_of_fitted_words_have_a_vector():
+    encoder = NetworkEncoder(Features(letters=letters_of(["ab"])), CONFIG.model_copy(update={"features": "engineered"}))
+    fitted = blocks_of([encoder], [(Features(letters=letters_of(["ab"])), np.zeros(1, np.int64))])
+    places = places_of(fitted)
+    n_seen = len(set(bags("ab").codes.tolist()))
+    assert sorted(places[places >= 0].tolist()) == list(range(n_seen))
+    held = blocks_of([encoder], [(Features(letters=letters_of(["ab", "zug"])), np.zeros(2, np.int64))])
+    found = held.with_places(places).inputs(torch.tensor([0]), slice(None)).bags
+    assert found is not None
+    assert found.n_each.tolist() == [len(bags("ab").codes), 2]  # the two marks
+
+
+def test_letters_find_their_place_and_unknown_ones_share_the_last():
+    config = CONFIG.model_copy(update={"filters": params.Filters(number=4, window=3, dimensions=2)})
+    encoder = NetworkEncoder(Features(letters=letters_of(["aab", "bba", "abz"])), config)  # z once: rare
+    assert encoder.n_letters == 6
+    _, letters = encoder.encoded(Features(letters=letters_of(["abq"])))
+    assert letters[0, :6].tolist() == [1, 3, 4, 5, 2, 0]
+
+
+def test_a_network_with_filters_needs_words(blobs):
+    config = CONFIG.model_copy(update={"filters": params.Filters(number=4, window=3, dimensions=2)})
+    with pytest.raises(InputError, match="these data have none; leave this learner out"):
+        NetworkEncoder(blobs[0], config)

@@ -134,7 +134,7 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
 BAD = [
     (
         "dataset=flihgts",
-        r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: digits, flights, table, words\)",
+        r"unknown dataset=flihgts; did you mean 'flights'\? \(allowed: covertype, digits,",
     ),
     ("scale=huge", r"unknown scale=huge.*\(allowed: full, quick, smoke\)"),
     ("learners=[logistic_regresion]", r"unknown learners=logistic_regresion; did you mean 'logistic_regression'\?"),
@@ -142,7 +142,10 @@ BAD = [
     ("+train.thread=1", r"unknown key train.thread; did you mean 'threads'\? \(allowed here: seed, threads,"),
     ("+trian.seed=1", r"unknown key trian; did you mean 'train'\?"),
     ("learners.small_nn.unit=3", r"unknown key learners.small_nn.unit; did you mean 'learners.small_nn.units'\?"),
-    ("+learners.small_nn.width=3", r"unknown key learners.small_nn.width.*allowed here: batch_size, epochs"),
+    (
+        "+learners.small_nn.width=3",
+        r"unknown key learners.small_nn.width.*allowed here: batch_size, dimensions, epochs",
+    ),
     ("learners.small_nn.units=wide", r"learners.small_nn.units='wide': input should be a valid integer"),
     ("learners.small_nn.units=0", r"learners.small_nn.units=0: input should be greater than or equal to 1"),
     ("learners.small_nn.units=8.5", r"learners.small_nn.units=8.5: input should be a valid integer"),

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from stages.prepare.params import Source
 from tests.conftest import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -53,7 +55,7 @@ def test_every_first_party_file_a_stage_imports_is_among_its_deps(stage):
     if stage == "prepare":  # sources are imported by name
         files |= {
             path
-            for name in ("flights", "digits", "words", "table")
+            for name in get_args(Source.model_fields["name"].annotation)
             for path in imported_files(f"stages.prepare.{name}")
         }
     undeclared = [str(path.relative_to(ROOT)) for path in files if not is_declared(path, declared(stage))]

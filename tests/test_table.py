@@ -17,7 +17,8 @@ from stages.common.artefacts import PREPARED
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
 from stages.prepare.params import Source
-from stages.prepare.table import load, measure, sizes_up_to
+from stages.prepare.sizes import sizes_up_to
+from stages.prepare.table import load, measure
 
 N = 400
 
@@ -31,7 +32,7 @@ def frame(**columns: object) -> pd.DataFrame:
 
 def source(path: Path, **changes: object) -> Source:
     base = {"name": "table", "path": str(path), "target": "y", "group": None, "time": None, "split": "random",
-            "seed": 0, "n_rows": N, "n_test": 100}  # fmt: skip
+            "seed": 0, "n_rows": N, "n_test": 100, "id": None, "side": None}  # fmt: skip
     return Source.model_validate(base | changes)
 
 

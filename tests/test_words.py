@@ -7,24 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from stages.common.errors import InputError
 from stages.prepare import packages, words
-from stages.prepare.params import Source
-from tests.conftest import ROOT
+from tests.conftest import source_of
 
 pytestmark = pytest.mark.pipeline  # loading takes half a minute
 
 
-def source() -> Source:
-    content = yaml.safe_load((ROOT / "conf" / "dataset" / "words.yaml").read_text())
-    return Source(**{key: content[key] for key in Source.model_fields})
-
-
 @pytest.fixture(scope="module")
 def table():
-    return words.load(source())
+    return words.load(source_of("words"))
 
 
 def spelt(letters: np.ndarray) -> str:
@@ -32,7 +25,7 @@ def spelt(letters: np.ndarray) -> str:
 
 
 def test_every_word_stands_once_in_latin_letters(table):
-    assert len(table.labels) == source().n_rows == len(np.unique(table.features.letters, axis=0))
+    assert len(table.labels) == source_of("words").n_rows == len(np.unique(table.features.letters, axis=0))
     sample = [spelt(row) for row in table.features.letters[::1000]]
     assert all(2 <= len(word) <= 24 for word in sample)
     assert all(unicodedata.name(letter).startswith("LATIN") for word in sample for letter in word)
@@ -61,7 +54,7 @@ def test_an_altered_data_package_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(packages, "distribution", lambda _: Elsewhere())
     with pytest.raises(InputError, match=r"large_sv\.msgpack\.gz has sha256 .*; reinstall it with"):
-        words.load(source())
+        words.load(source_of("words"))
     (tmp_path / "large_ca.msgpack.gz").unlink()
     with pytest.raises(InputError, match=r"lacks its file large_ca\.msgpack\.gz"):
-        words.load(source())
+        words.load(source_of("words"))

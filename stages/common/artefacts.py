@@ -6,8 +6,9 @@ Saves are atomic: a file appears whole under its name or not at all.
 import csv
 import io
 import json
+import mmap
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +25,60 @@ RESULTS = Path("results")
 FIGURES = RESULTS / "figures"
 
 Json = dict[str, Any]
-BLOCKS = ("numeric", "categorical", "letters")  # of features, each in a file of its own
+# Blocks of features, each in a file of its own: dtype, and the shape of a row where the block is not there.
+BLOCKS = {
+    "numeric": (np.float32, (0,)),
+    "categorical": (np.int32, (0,)),
+    "letters": (np.uint16, (0,)),
+    "pixels": (np.uint8, (0, 0, 0)),
+}
 
 
 @dataclass(frozen=True)
 class Features:
-    """Rows of a table: numbers, coded categories and the letters of a word side by side.
+    """Rows of a data set, as blocks side by side; at least one block is given, the others are without columns.
 
     numeric: (n_rows, n_numeric) float32, NaN where missing.
     categorical: (n_rows, n_categorical) int32, index into the column's categories in dataset.json, -1 where missing.
-    letters: (n_rows, n_letters) uint16, code points, 0 after a word's end; no columns where there are no words.
+    letters: (n_rows, n_letters) uint16, code points of a word, 0 after its end.
+    pixels: (n_rows, height, width, n_channels) uint8, of an image.
     """
 
-    numeric: NDArray[np.float32]
-    categorical: NDArray[np.int32]
-    letters: NDArray[np.uint16] = field(default_factory=lambda: np.empty((0, 0), np.uint16))
+    numeric: NDArray[np.float32] = None  # type: ignore[assignment]
+    categorical: NDArray[np.int32] = None  # type: ignore[assignment]
+    letters: NDArray[np.uint16] = None  # type: ignore[assignment]
+    pixels: NDArray[np.uint8] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if self.letters.shape == (0, 0):
-            object.__setattr__(self, "letters", np.empty((len(self.numeric), 0), np.uint16))
+        n_rows = next(len(block) for block in self.blocks() if block is not None)
+        for name, (dtype, shape) in BLOCKS.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.empty((n_rows, *shape), dtype))
+
+    def blocks(self) -> list[NDArray[Any]]:
+        return [getattr(self, name) for name in BLOCKS]
 
     def __len__(self) -> int:
         return len(self.numeric)
 
     def __getitem__(self, rows: Any) -> "Features":
-        return Features(self.numeric[rows], self.categorical[rows], self.letters[rows])
+        return Features(*(take(block, rows) for block in self.blocks()))
+
+
+def take(array: NDArray[Any], rows: Any, n_at_once: int = 1024) -> NDArray[Any]:
+    """array[rows]; of an array on disk row numbers are read some at a time, and their pages given back after each.
+
+    Scattered rows of a large file would else leave all of its pages in this process's memory.
+    """
+    pages = getattr(array, "_mmap", None)
+    if pages is None or not isinstance(rows, np.ndarray) or rows.dtype == np.bool_:
+        return array[rows]
+    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    for start in range(0, len(rows), n_at_once):
+        found[start : start + n_at_once] = array[rows[start : start + n_at_once]]
+        if hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+    return found
 
 
 def subset_path(n_train: int) -> Path:
@@ -131,7 +161,7 @@ def save_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64], n_at_onc
         return
     target = np.lib.format.open_memmap(partial, mode="w+", dtype=array.dtype, shape=shape)
     for start in range(0, len(rows), n_at_once):
-        target[start : start + n_at_once] = array[rows[start : start + n_at_once]]
+        target[start : start + n_at_once] = take(array, rows[start : start + n_at_once])
     target.flush()
     partial.replace(path)
 

@@ -3,12 +3,12 @@
 import hashlib
 
 import numpy as np
-import pandas as pd
 from sklearn.datasets import load_digits
 
+from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.prepare.params import Source
-from stages.prepare.tables import Table, cards, encode
+from stages.prepare.tables import Table
 
 SHA256 = "20def7f70a702f0af9732fbba4375e147a7d54fe70d8c45569b8e7c1c7010c10"  # of the pixels as float64
 
@@ -19,8 +19,6 @@ def load(_: Source) -> Table:
     found = hashlib.sha256(pixels.tobytes()).hexdigest()
     if found != SHA256:
         raise InputError(f"scikit-learn's digits have sha256 {found[:12]}..., not {SHA256[:12]}...; reinstall it")
-    names = [f"pixel_{i // 8}_{i % 8}" for i in range(64)]
-    columns = pd.DataFrame(pixels, columns=names)
     return Table(
         title="Digits: images of 8 x 8 pixels",
         source="scikit-learn's load_digits; UCI Optical Recognition of Handwritten Digits, Alpaydin and Kaynak, 1998",
@@ -28,7 +26,7 @@ def load(_: Source) -> Table:
         sha256={"pixels as float64": SHA256},
         target="which digit the image shows",
         classes=[str(digit) for digit in bunch.target_names],
-        features=encode(columns),
-        columns=cards(columns, dict.fromkeys(names, "brightness, 0 to 16")),
+        features=Features(pixels=pixels.reshape(-1, 8, 8, 1).astype(np.uint8)),
+        columns=[{"name": "image", "kind": "pixels", "description": "8 x 8, brightness from 0 to 16", "missing": 0}],
         labels=bunch.target.astype(np.int64),
     )

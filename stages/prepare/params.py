@@ -12,8 +12,10 @@ ScaleName = Literal["smoke", "quick", "full"]
 class Source(Section):
     """What `prepare` reads: which data, and how the test rows are chosen."""
 
-    name: Literal["flights", "digits", "words", "table"]
+    name: Literal["flights", "digits", "words", "fashion_mnist", "mnist1d", "openml", "table", "images"]
     path: str  # of the user's file, or of the module that finds the data
+    id: int | None = Field(ge=1)
+    side: int | None = Field(ge=4, le=256)
     target: str | None
     group: str | None
     time: str | None

@@ -20,6 +20,7 @@ from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
 from stages.prepare.params import Source
 from stages.prepare.reading import Rows, opened, quoted
+from stages.prepare.sizes import sizes_up_to, sure_to_stay, test_rows
 from stages.prepare.tables import Table
 
 MIN_CLASS_ROWS, MOST_CLASSES = 10, 1000
@@ -38,7 +39,6 @@ DATE_FORMATS = [
     for clock in ("", " %H:%M", " %H:%M:%S")
 ]  # fmt: skip
 NO_TARGET = "dataset.target is missing; name the column to predict: dataset.target=y"
-TEST_SHARE, MOST_TEST_ROWS = 0.25, 50_000
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def measure(
 ) -> Json:
     """What a study of this file needs in numbers: n_rows, n_test, split, sizes and variance_size by scale.
 
-    Sizes are the powers of two from a few labels a class up to the pool that is all but sure to be left when rows that
-    repeat a test row are gone. Raises InputError for a file that cannot be studied.
+    Raises InputError for a file that cannot be studied.
     """
     if path is None:
         raise InputError("dataset.path is missing; name a CSV or Parquet file: dataset.path=my.csv dataset.target=y")
@@ -102,7 +101,7 @@ def measure(
         classes = classes_of(rows, key, target)
         named = {rows.key(name, role) for name, role in ((group, "group"), (time, "time")) if name}
         columns = learnable(rows, named | {key}, target)[0]
-        n_test = min(MOST_TEST_ROWS, int(TEST_SHARE * rows.n_rows)) if n_test is None else n_test
+        n_test = test_rows(rows.n_rows) if n_test is None else n_test
         n_held = n_test
         if group:
             by = rows.key(group, "group")
@@ -112,45 +111,18 @@ def measure(
             _check_time(rows, by, time)
             cut = f"SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)}"
             n_held = rows.one(f"SELECT count(*) FROM rows WHERE {by} >= ({cut})")[0]
-        n_pool = _sure_to_stay(rows, columns, n_held)
+        n_pool = sure_to_stay(_copies(rows, columns), n_held)
     split = "group" if group else "time" if time else "random"
     return {"n_rows": rows.n_rows, "n_test": n_test, "split": split} | sizes_up_to(n_pool, len(classes), path)
 
 
-def _sure_to_stay(rows: Rows, columns: Sequence[Column], n_held: int) -> int:
-    """Rows of the pool that are all but sure to be left when n_held are the test and rows that repeat one are gone.
-
-    A row that stands m times survives where none of its copies is drawn for the test; of the number that do, the mean
-    less four deviations.
-    """
+def _copies(rows: Rows, columns: Sequence[Column]) -> dict[int, int]:
+    """How many different rows stand m times, by m."""
     seen = ", ".join(
         f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in _expressions(c)
     )
-    survives = f"pow({max(0.0, 1 - n_held / rows.n_rows)!r}, m)"
-    spread = f"sum(CASE WHEN m > 1 THEN m * m * {survives} * (1 - {survives}) ELSE 0 END)"
     repeats = f"SELECT count(*) AS m FROM rows GROUP BY hash({seen})"
-    mean, variance = rows.one(f"SELECT sum(m * {survives}), {spread} FROM ({repeats})")
-    return round(mean - 4 * variance**0.5)
-
-
-def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
-    """Sizes by doublings for each scale, and where draws and initialisations are crossed."""
-    top = 1 << max(0, n_pool).bit_length() - 1 if n_pool > 0 else 0
-    if top < 64:
-        raise InputError(
-            f"{path}: {max(0, n_pool)} distinct rows for training are too few for two sizes; bring 64 or more"
-        )
-    first = 32
-    while first < 8 * n_classes and first < top // 8:
-        first *= 2
-    doublings = [first << i for i in range(40) if first << i <= top]
-    quick = [n for n in doublings if n <= 65_536][-7:]
-    full = doublings[-12:]
-    crossed = [n for n in full if n <= min(16_384, top // 4)]
-    return {
-        "sizes": {"smoke": quick[:2], "quick": quick, "full": full},
-        "variance_size": {"smoke": quick[0], "quick": None, "full": crossed[-1] if crossed else full[0]},
-    }
+    return dict(rows.connection.execute(f"SELECT m, count(*) FROM ({repeats}) GROUP BY m ORDER BY m").fetchall())
 
 
 def classes_of(rows: Rows, key: str, name: str) -> pd.Index:

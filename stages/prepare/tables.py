@@ -1,12 +1,14 @@
 """A source's table, and its split into a pool and a test set."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.common.artefacts import BLOCKS, Features, Json
+from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
@@ -107,21 +109,25 @@ def duplicates(features: Features, pool: NDArray[np.int64], test: NDArray[np.int
 
 def _row_hashes(features: Features, n_at_once: int = 65_536) -> NDArray[np.uint64]:
     """(n_rows,): sums of a row's 32-bit words, each times an odd number of its own."""
-    n_words = sum(getattr(features, block).shape[1] for block in BLOCKS)
+    n_words = sum(_flat(block).shape[1] for block in features.blocks())
     factors = np.random.default_rng(0).integers(2**63, size=n_words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     hashes = np.empty(len(features), np.uint64)
     for start in range(0, len(features), n_at_once):
         chunk = features[start : start + n_at_once]
-        blocks = [chunk.numeric.view(np.uint32), chunk.categorical.view(np.uint32), chunk.letters.astype(np.uint32)]
+        blocks = [chunk.numeric.view(np.uint32), chunk.categorical.view(np.uint32)]
+        blocks += [_flat(block).astype(np.uint32) for block in (chunk.letters, chunk.pixels)]
         words = np.concatenate(blocks, axis=1)
         hashes[start : start + len(words)] = (words * factors).sum(axis=1, dtype=np.uint64)
     return hashes
 
 
 def _row_bytes(features: Features) -> NDArray[np.void]:
-    blocks = [
-        np.ascontiguousarray(block).view(np.uint8)
-        for block in (features.numeric, features.categorical, features.letters)
-    ]
+    flat = [_flat(block) for block in features.blocks()]
+    blocks = [np.ascontiguousarray(block).view(np.uint8) for block in flat if block.shape[1]]
     rows = np.ascontiguousarray(np.concatenate(blocks, axis=1))
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
+
+
+def _flat(block: NDArray[Any]) -> NDArray[Any]:
+    """(n_rows, values of a row)."""
+    return block.reshape(len(block), math.prod(block.shape[1:]))

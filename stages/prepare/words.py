@@ -64,7 +64,7 @@ def load(_: Source) -> Table:
         sha256=SHA256,
         target="the language in which the word is most frequent",
         classes=NAMES,
-        features=Features(np.empty((len(words), 0), np.float32), np.empty((len(words), 0), np.int32), letters),
+        features=Features(letters=letters),
         columns=[{"name": "word", "kind": "letters", "description": "2 to 24 Latin letters", "missing": 0}],
         labels=labels,
         dropped={

@@ -101,7 +101,8 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> tuple[Learner, J
             os.environ.setdefault("MKL_DYNAMIC", "FALSE")
             import torch
 
-            from stages.train.networks import NetworkLearner, find_hardware
+            from stages.train.networks import NetworkLearner
+            from stages.train.training import find_hardware
 
             torch.set_num_threads(threads)
             hardware = find_hardware()

@@ -4,76 +4,37 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn.functional import embedding_bag
 
 BUCKET_SCALE = 0.1  # deviation of a bucket's vector at the start
+LOWEST_FREQUENCY = 0.05  # of a periodic embedding at the start, in cycles per standard deviation of the number
 
 
-class BatchedMLP(nn.Module):
-    """M multilayer perceptrons with ReLU units, side by side.
+@dataclass(frozen=True)
+class Shape:
+    """Of one network. Inputs are any of: numbers, of which the first are embedded too; a bag of n-grams; letters."""
 
-    Shape: input (M, B, n_inputs), output (M, B, n_outputs): logits. Model m sees only its own rows and weights, and
-    its initial weights depend on seeds[m] alone. With n_buckets, a row may also hold a bag of hashed n-grams, whose
-    vectors (Bojanowski et al. 2017) are summed, scaled by one over the root of their number, into the first layer; the
-    gradient of these vectors is sparse.
-    """
+    n_inputs: int
+    units: int
+    layers: int
+    n_outputs: int
+    n_embedded: int = 0  # the first so many inputs, each with ...
+    frequencies: int = 0  # ... so many sines and cosines, ...
+    dimensions: int = 0  # ... and so many numbers made of them
+    highest_frequency: float = 1.0
+    n_buckets: int = 0
+    n_letters: int = 0  # in the vocabulary, of which each gets ...
+    letter_dimensions: int = 0  # ... so many numbers, ...
+    window: int = 0  # ... and so many of them in a row go into each of ...
+    filters: int = 0  # ... so many filters
 
-    def __init__(
-        self, n_inputs: int, units: int, layers: int, n_outputs: int, seeds: Sequence[int], n_buckets: int = 0
-    ):
-        super().__init__()
-        self.n_models, self.n_buckets = len(seeds), n_buckets
-        widths = [n_inputs] + [units] * layers + [n_outputs]
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for n_in, n_out in pairwise(widths):
-            scale = math.sqrt(2 / max(1, n_in))  # He et al. 2015: keeps the variance through ReLU
-            drawn = [torch.randn(n_in, n_out, generator=generator) * scale for generator in generators]
-            self.weights.append(nn.Parameter(torch.stack(drawn)))  # (M, n_in, n_out)
-            self.biases.append(nn.Parameter(torch.zeros(len(seeds), 1, n_out)))  # (M, 1, n_out)
-        self.vectors = nn.ParameterList()  # of the buckets: none, or (M * n_buckets, units)
-        if n_buckets:
-            drawn = [torch.randn(n_buckets, units, generator=generator) * BUCKET_SCALE for generator in generators]
-            self.vectors.append(nn.Parameter(torch.cat(drawn)))
-
-    def forward(self, x: Tensor, bags: "Bags | None" = None, models: Sequence[int] | None = None) -> Tensor:
-        """Logits of all models, or of those with the given indices, (n_models, B, n_outputs)."""
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if models is not None:
-                weight, bias = weight[models], bias[models]
-            x = torch.baddbmm(bias, x, weight)
-            if i == 0 and bags is not None:
-                x = x + self._summed(bags, x.shape[:2], models)
-            x = torch.relu(x) if i < last else x
-        return x
-
-    def _summed(self, bags: "Bags", shape: torch.Size, models: Sequence[int] | None) -> Tensor:
-        """The scaled sum of each row's vectors: (n_models, B, units)."""
-        offsets = bags.n_each.cumsum(0) - bags.n_each
-        of_model = torch.arange(self.n_models, device=bags.codes.device)
-        of_model = of_model if models is None else of_model[models]
-        first = torch.repeat_interleave(of_model * self.n_buckets, shape[1])  # of each row
-        codes = bags.codes + torch.repeat_interleave(first, bags.n_each)
-        total = embedding_bag(codes, self.vectors[0], offsets, mode="sum", sparse=True)
-        return (total * bags.n_each[:, None].clamp(min=1).rsqrt()).view(*shape, -1)
-
-    def forget(self, model: int, buckets: Tensor) -> None:
-        """Zero for the vectors of these buckets: those of no fitted row stay so, and say nothing in prediction."""
-        with torch.no_grad():
-            self.vectors[0][model * self.n_buckets + buckets] = 0
-
-    def n_parameters_each(self) -> int:
-        """Weights, biases and vectors of one of the models."""
-        return sum(parameter.numel() for parameter in self.parameters()) // self.n_models
-
-    def multiplications_each(self) -> int:
-        """Multiply-adds of one model for one row."""
-        return sum(weight[0].numel() for weight in self.weights)
+    @property
+    def n_joined(self) -> int:
+        """Inputs of the first layer."""
+        return self.n_inputs + self.n_embedded * self.dimensions + self.filters
 
 
 @dataclass(frozen=True)
@@ -87,57 +48,133 @@ class Bags:
     n_each: Tensor
 
 
-class BatchedAdamW(torch.optim.Optimizer):
-    """AdamW (Loshchilov and Hutter 2019) in which each model has its own learning rate and weight decay.
+@dataclass(frozen=True)
+class Dropout:
+    """What share of its hidden units each model drops in a step (Srivastava et al. 2014), drawn from its own generator.
 
-    torch.optim.AdamW takes one value for a whole tensor; here parameters are (M, ...) and both are (M,). A group's
-    `lr` multiplies every model's rate, so that torch's schedulers apply. Biases and the vectors of buckets do not
-    decay; of these vectors only those that a step touched move, with the moments of their own steps ("lazy" Adam).
+    shares: (M,), below 1.
     """
 
-    def __init__(self, network: BatchedMLP, learning_rates: Tensor, weight_decays: Tensor, betas=(0.9, 0.999)):
-        device = network.weights[0].device
-        rates, decays = learning_rates.view(-1, 1, 1).to(device), weight_decays.view(-1, 1, 1).to(device)
-        groups: list[dict[str, Any]] = [
-            {"params": list(network.weights), "rates": rates, "decays": decays},
-            {"params": list(network.biases), "rates": rates, "decays": torch.zeros_like(rates)},
-        ]
-        if len(network.vectors):
-            groups.append({"params": list(network.vectors), "rates": rates.view(-1), "decays": None})
-        self.n_buckets = network.n_buckets
-        super().__init__(groups, {"lr": 1.0, "betas": betas, "eps": 1e-8})
+    shares: Tensor
+    generators: Sequence[Generator]
 
-    @torch.no_grad()
-    def step(self, closure=None):
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            (beta1, beta2), eps = group["betas"], group["eps"]
-            for parameter in group["params"]:
-                rates = group["rates"] * group["lr"]
-                state = self.state[parameter]
-                if not state:
-                    state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-                state["step"] += 1
-                gradient, mean, square = parameter.grad, state["mean"], state["square"]
-                if gradient.is_sparse:
-                    self._step_touched(parameter, gradient.coalesce(), state, rates, (beta1, beta2), eps)
-                    continue
-                mean.lerp_(gradient, 1 - beta1)
-                square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-                spread = square.sqrt().mul_(1 / math.sqrt(1 - beta2 ** state["step"])).add_(eps)
-                parameter.mul_(1 - rates * group["decays"])
-                parameter.sub_(mean.div(spread).mul_(rates / (1 - beta1 ** state["step"])))
-        return loss
+    def __call__(self, x: Tensor) -> Tensor:
+        """(M, B, units), what is left scaled up so that its mean stays."""
+        shares = self.shares[:, None, None]
+        drawn = [torch.rand(x.shape[1:], generator=generator, device=x.device) for generator in self.generators]
+        return x * (torch.stack(drawn) >= shares) / (1 - shares)
 
-    def _step_touched(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], rates: Tensor,
-                      betas: tuple[float, float], eps: float) -> None:  # fmt: skip
-        rows, values = gradient.indices()[0], gradient.values()
-        mean = state["mean"][rows].lerp_(values, 1 - betas[0])
-        square = state["square"][rows].mul_(betas[1]).addcmul_(values, values, value=1 - betas[1])
-        state["mean"][rows], state["square"][rows] = mean, square
-        spread = square.sqrt_().mul_(1 / math.sqrt(1 - betas[1] ** state["step"])).add_(eps)
-        rate = rates[rows // self.n_buckets, None] / (1 - betas[0] ** state["step"])
-        parameter.index_add_(0, rows, mean.div_(spread).mul_(-rate))
+
+@dataclass(frozen=True)
+class Inputs:
+    """Rows of a batch. X: (M, B, n_inputs); letters: (M, B, width) places in the vocabulary, 0 where there is none."""
+
+    X: Tensor
+    bags: Bags | None = None
+    letters: Tensor | None = None
+
+
+class BatchedNetwork(nn.Module):
+    """M multilayer perceptrons with ReLU units, side by side. Model m sees only its own rows and weights, and its
+    initial weights depend on seeds[m] alone.
+
+    Into the first layer go, side by side: the inputs as they are; of the first n_embedded a periodic embedding
+    (Gorishniy, Rubachev and Babenko 2022); of the letters the largest answer of each filter in any place (Zhang, Zhao
+    and LeCun 2015). To its sums the vectors of a row's n-grams are added (Bojanowski et al. 2017), scaled by one over
+    the root of their number; the gradient of these vectors is sparse.
+    """
+
+    def __init__(self, shape: Shape, seeds: Sequence[int]):
+        super().__init__()
+        self.shape, self.n_models = shape, len(seeds)
+        generators = [Generator().manual_seed(seed) for seed in seeds]
+
+        def drawn(*size: int, scale: float) -> nn.Parameter:
+            return nn.Parameter(torch.stack([torch.randn(size, generator=g) * scale for g in generators]))
+
+        def zeros(*size: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(len(seeds), *size))
+
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for n_in, n_out in pairwise([shape.n_joined] + [shape.units] * shape.layers + [shape.n_outputs]):
+            self.weights.append(drawn(n_in, n_out, scale=math.sqrt(2 / max(1, n_in))))  # He et al. 2015
+            self.biases.append(zeros(1, n_out))
+        self.periods, self.mixes, self.mix_biases = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
+        if shape.n_embedded:
+            lowest, highest = math.log(LOWEST_FREQUENCY), math.log(shape.highest_frequency)
+            of_each = [torch.rand(shape.n_embedded, shape.frequencies, generator=g) for g in generators]
+            self.periods.append(nn.Parameter(torch.exp(lowest + (highest - lowest) * torch.stack(of_each))))
+            n_waves = 2 * shape.frequencies
+            self.mixes.append(drawn(shape.n_embedded, n_waves, shape.dimensions, scale=1 / math.sqrt(n_waves)))
+            self.mix_biases.append(zeros(shape.n_embedded, 1, shape.dimensions))
+        self.vectors = nn.ParameterList()  # of the buckets: none, or (M * n_buckets, units)
+        if shape.n_buckets:
+            self.vectors.append(nn.Parameter(drawn(shape.n_buckets, shape.units, scale=BUCKET_SCALE).flatten(0, 1)))
+        self.alphabet, self.filters, self.filter_biases = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
+        if shape.filters:
+            n_seen = shape.window * shape.letter_dimensions
+            self.alphabet.append(drawn(shape.n_letters, shape.letter_dimensions, scale=1.0))
+            self.filters.append(drawn(n_seen, shape.filters, scale=math.sqrt(2 / n_seen)))
+            self.filter_biases.append(zeros(1, shape.filters))
+
+    def decayed(self) -> list[nn.Parameter]:
+        """What weight decay is for: the matrices."""
+        return [*self.weights, *self.mixes, *self.filters]
+
+    def undecayed(self) -> list[nn.Parameter]:
+        return [*self.biases, *self.periods, *self.mix_biases, *self.alphabet, *self.filter_biases]
+
+    def forward(self, inputs: Inputs, models: Sequence[int] | None = None, dropout: Dropout | None = None) -> Tensor:
+        """Logits of all models, or of those with the given indices: (n_models, B, n_outputs)."""
+        chosen = slice(None) if models is None else list(models)
+        parts = [inputs.X]
+        if self.shape.n_embedded:
+            parts.append(self._embedded(inputs.X[:, :, : self.shape.n_embedded], chosen))
+        if self.shape.filters and inputs.letters is not None:
+            parts.append(self._filtered(inputs.letters, chosen))
+        x = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+        last = len(self.weights) - 1
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias[chosen], x, weight[chosen])
+            if i == 0 and inputs.bags is not None:
+                x = x + self._summed(inputs.bags, x.shape[:2], chosen)
+            if i < last:
+                x = torch.relu(x) if dropout is None else dropout(torch.relu(x))
+        return x
+
+    def _embedded(self, numbers: Tensor, chosen: slice | list[int]) -> Tensor:
+        """(n_models, B, n_embedded) -> (n_models, B, n_embedded * dimensions)."""
+        phases = 2 * math.pi * numbers[..., None] * self.periods[0][chosen][:, None]
+        waves = torch.cat([phases.cos(), phases.sin()], dim=3).transpose(1, 2)  # (n_models, n_embedded, B, n_waves)
+        mix, bias = self.mixes[0][chosen].flatten(0, 1), self.mix_biases[0][chosen].flatten(0, 1)
+        mixed = torch.relu(torch.baddbmm(bias, waves.flatten(0, 1), mix))
+        return mixed.view(*waves.shape[:3], -1).transpose(1, 2).flatten(2)
+
+    def _filtered(self, letters: Tensor, chosen: slice | list[int]) -> Tensor:
+        """(n_models, B, width) -> (n_models, B, filters)."""
+        n_models, n_rows, width = letters.shape
+        alphabet = self.alphabet[0][chosen]
+        first = torch.arange(n_models, device=letters.device)[:, None, None] * self.shape.n_letters
+        found = alphabet.flatten(0, 1)[letters + first]  # (n_models, B, width, letter_dimensions)
+        seen = found.unfold(2, self.shape.window, 1).transpose(3, 4).flatten(3)  # a window's letters in a row
+        answers = torch.baddbmm(self.filter_biases[0][chosen], seen.flatten(1, 2), self.filters[0][chosen])
+        return torch.relu(answers.view(n_models, n_rows, width - self.shape.window + 1, -1).amax(dim=2))
+
+    def _summed(self, bags: Bags, shape: torch.Size, chosen: slice | list[int]) -> Tensor:
+        """The scaled sum of each row's vectors: (n_models, B, units)."""
+        offsets = bags.n_each.cumsum(0) - bags.n_each
+        of_model = torch.arange(self.n_models, device=bags.codes.device)[chosen]
+        first = torch.repeat_interleave(of_model * self.shape.n_buckets, shape[1])  # of each row
+        codes = bags.codes + torch.repeat_interleave(first, bags.n_each)
+        total = embedding_bag(codes, self.vectors[0], offsets, mode="sum", sparse=True)
+        return (total * bags.n_each[:, None].clamp(min=1).rsqrt()).view(*shape, -1)
+
+    def n_parameters_each(self) -> int:
+        """All that one of the models has learned."""
+        return sum(parameter.numel() for parameter in self.parameters()) // self.n_models
+
+    def multiplications_each(self, width: int = 0) -> int:
+        """Multiply-adds of one model for one row, of so many letters where it has filters."""
+        dense = sum(matrix[0].numel() for matrix in [*self.weights, *self.mixes])
+        places = max(0, width - self.shape.window + 1)
+        return dense + places * sum(matrix[0].numel() for matrix in self.filters)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Features
+from stages.common.artefacts import Features, take
 from stages.common.errors import InputError
 from stages.train.fits import Draw, Job, Learner, Record
 from stages.train.params import Setting, Train, Tuning
@@ -89,8 +89,8 @@ def _draws(replicates: Sequence[Replicate], pool: Pool, n: int, budget: Train) -
 
 
 def _split(rows: NDArray[np.int64], pool: Pool, budget: Train) -> Draw:
-    labels = np.array(pool.labels[rows])
-    groups = None if pool.groups is None else np.array(pool.groups[rows])
+    labels = take(pool.labels, rows)
+    groups = None if pool.groups is None else take(pool.groups, rows)
     held = held_out(len(rows), groups, budget)
     if len(np.unique(labels[~held])) < 2:
         raise InputError(f"n_train={len(rows)}: the rows to fit hold one class only; raise scale.sizes")

@@ -4,6 +4,8 @@ Written here because a network's cell would otherwise import scikit-learn for th
 time, and because its one-hot encoder has an entry for unseen categories only where some category was rare.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +28,13 @@ class Encoder:
         self.deviation = np.where(deviation > 0, deviation, 1.0)
         self.has_missing = is_missing.any(axis=0)
         self.vocabularies = [_vocabulary(codes) for codes in _codes(features).T]
+        pixels = features.pixels
+        self.brightness = (float(pixels.mean()), float(pixels.std()) or 1.0) if pixels.size else (0.0, 1.0)
 
     def one_hot(self, features: Features) -> NDArray[np.float32]:
-        """(n_rows, n_inputs): standardised numbers, 0 where missing; indicators of missing; categories one-hot.
+        """(n_rows, n_inputs): standardised numbers, 0 where missing; indicators of missing; categories one-hot; pixels.
 
-        The last entry of each category column is for rare and unseen ones.
+        The last entry of each category column is for rare and unseen ones. Pixels share one mean and one deviation.
         """
         numbers = ((features.numeric - self.mean) / self.deviation).astype(np.float32)
         is_missing = np.isnan(numbers)
@@ -39,6 +43,9 @@ class Encoder:
             block = np.zeros((len(features), len(vocabulary) + 1), np.float32)
             block[np.arange(len(features)), places] = 1
             blocks.append(block)
+        if features.pixels.shape[1]:
+            mean, deviation = self.brightness
+            blocks.append((_flat_pixels(features) - np.float32(mean)) / np.float32(deviation))
         return np.concatenate(blocks, axis=1)
 
     def matrix(self, features: Features) -> NDArray[np.float32]:
@@ -46,13 +53,26 @@ class Encoder:
         return self.one_hot(features)
 
     def ordinal(self, features: Features) -> NDArray[np.float32]:
-        """(n_rows, n_numeric + n_categorical): numbers as they are; categories as positions, rare and unseen last."""
-        return np.column_stack([features.numeric, *self.positions(features)]).astype(np.float32)
+        """(n_rows, n_ordered + n_categorical): numbers and pixels as they are; categories as positions, rare and unseen
+        last."""
+        ordered = [features.numeric, _flat_pixels(features)]
+        return np.column_stack([*ordered, *self.positions(features)]).astype(np.float32)
 
     def positions(self, features: Features) -> list[NDArray[np.intp]]:
         """Of each category column the place of every row's category in the vocabulary, rare and unseen last."""
         codes = _codes(features)
         return [_positions(codes[:, i], words) for i, words in enumerate(self.vocabularies)]
+
+
+def n_ordered(features: Features) -> int:
+    """How many columns of `ordinal` are numbers."""
+    return features.numeric.shape[1] + math.prod(features.pixels.shape[1:])
+
+
+def _flat_pixels(features: Features) -> NDArray[np.float32]:
+    """(n_rows, height * width * n_channels)."""
+    pixels = features.pixels
+    return pixels.reshape(len(pixels), math.prod(pixels.shape[1:])).astype(np.float32)
 
 
 def _codes(features: Features) -> NDArray[np.int32]:

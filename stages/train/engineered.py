@@ -1,8 +1,9 @@
 """Hand-engineered features: what a practitioner adds by hand before a linear learner, fitted on the rows of one fit.
 
-Words: character n-grams, hashed, with marks at start and end (Weinberger et al. 2009). Tables: every number also as
-cubic splines between quantiles, every pair of the most telling columns crossed, that is an indicator for each
-combination of their values, numbers in bins of equally many rows.
+Words: character n-grams, hashed, with marks at start and end (Weinberger et al. 2009). Images: histograms of oriented
+gradients (Dalal and Triggs 2005). Tables: every number also as cubic splines between quantiles, every pair of the most
+telling columns crossed, that is an indicator for each combination of their values, numbers in bins of equally many
+rows.
 """
 
 from itertools import combinations
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from stages.common.artefacts import Features
+from stages.common.errors import InputError
 from stages.train.encoders import RARE, Encoder
 from stages.train.fits import Draw
 from stages.train.ngrams import N_BUCKETS, buckets_of, marked
 
 N_KNOTS = 8  # of each number's splines
 N_BINS = 8  # of a number before it is crossed
+HOG_SCALE = np.float32(6)  # brings the 36 numbers of a block of length 1 near deviation 1
 N_CROSSED = 12  # columns that are crossed with one another: those that tell most about the class
 
 
@@ -92,11 +95,32 @@ class NgramEncoder:
         return sparse.csr_matrix(sparse.diags_array(1 / np.maximum(lengths, 1e-9)) @ counts)
 
 
-def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder | NgramEncoder:
+class HogEncoder:
+    """How strongly brightness changes in each of nine directions, in each cell of a grid over the image, normalised in
+    blocks of 2 x 2 cells; nothing is fitted."""
+
+    def matrix(self, features: Features) -> NDArray[np.float32]:
+        """(n_rows, n_inputs); raises InputError where an image is too small for a block."""
+        from skimage.feature import hog  # slow to import, and for images alone
+
+        height, width = features.pixels.shape[1:3]
+        cell = max(4, min(height, width) // 7)
+        if min(height, width) < 2 * cell:
+            raise InputError(f"gradient histograms need images of 8 x 8 pixels or more, not {height} x {width}")
+        found = [
+            hog(image, orientations=9, pixels_per_cell=(cell, cell), cells_per_block=(2, 2), channel_axis=2)
+            for image in np.asarray(features.pixels)
+        ]
+        return HOG_SCALE * np.array(found, np.float32).reshape(len(features), -1)
+
+
+def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder | NgramEncoder | HogEncoder:
     """The encoder of a fit's rows; its `matrix` gives the inputs."""
-    if how == "engineered" and draw.fit.letters.shape[1]:
+    if how == "raw":
+        return Encoder(draw.fit)
+    if draw.fit.letters.shape[1]:
         return NgramEncoder()
-    return EngineeredEncoder(draw.fit, draw.fit_labels) if how == "engineered" else Encoder(draw.fit)
+    return HogEncoder() if draw.fit.pixels.shape[1] else EngineeredEncoder(draw.fit, draw.fit_labels)
 
 
 def _information(levels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

@@ -2,21 +2,19 @@
 
 import importlib
 import inspect
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
 from stages.train.engineered import encoder_of
-from stages.train.fits import Job, Record, aligned, log_loss
+from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
 
 
 class EstimatorLearner:
@@ -41,18 +39,15 @@ class EstimatorLearner:
         encoder = encoder_of(self.config.features, draw)
         X, X_held = encoder.matrix(draw.fit), encoder.matrix(draw.validation)
         model = self._made(job)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model.fit(X, draw.fit_labels)
+        complaint = fit_and_listen(model, X, draw.fit_labels)
         if not hasattr(model, "predict_proba"):
             is_known = np.isin(draw.validation_labels, draw.fit_labels)
             calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid")
             model = calibrated.fit(X_held[is_known], draw.validation_labels[is_known])
         self._fitted.append((encoder, model))
-        complaints = [str(w.message).splitlines()[0] for w in caught if issubclass(w.category, ConvergenceWarning)]
         return Record(
-            "unconverged" if complaints else "ok",
-            complaints[0] if complaints else "",
+            "unconverged" if complaint else "ok",
+            complaint,
             training_loss=log_loss(draw.fit_labels, aligned(model, X, self.n_classes)),
             validation_loss=log_loss(draw.validation_labels, aligned(model, X_held, self.n_classes)),
             epochs=1,

@@ -1,5 +1,6 @@
 """The one interface of all learners: `fit` a list of jobs, `predict_proba` for some of them."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -54,6 +55,20 @@ class Learner(Protocol):
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         """Class probabilities (n_jobs, n_rows, n_classes) of the fitted jobs with these indices."""
+
+
+def fit_and_listen(model: Any, X: Any, labels: NDArray[np.int64]) -> str:
+    """Fits a scikit-learn model; what its solver said went wrong, empty where nothing did.
+
+    A count of iterations alone does not show a failed line search.
+    """
+    from sklearn.exceptions import ConvergenceWarning  # networks do without scikit-learn, whose import takes a second
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, labels)
+    complaints = [str(w.message).splitlines()[0] for w in caught if issubclass(w.category, ConvergenceWarning)]
+    return complaints[0] if complaints else ""
 
 
 def aligned(model: Any, X: Any, n_classes: int) -> NDArray[np.float32]:

@@ -82,6 +82,15 @@ class Estimator(Section):
 class NetworkSetting(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+    dropout: float = Field(ge=0, lt=1)
+
+
+class Filters(Section):
+    """Over the letters of a word."""
+
+    number: int = Field(ge=1)
+    window: int = Field(ge=1, le=10)
+    dimensions: int = Field(ge=1)
 
 
 class Network(Section):
@@ -89,6 +98,10 @@ class Network(Section):
     features: Features
     units: int = Field(ge=1)
     layers: int = Field(ge=1)
+    frequencies: int = Field(ge=0)
+    dimensions: int = Field(ge=1)
+    highest_frequency: float = Field(gt=0.05)
+    filters: Filters | None
     batch_size: int = Field(ge=1)
     epochs: int = Field(ge=1)
     min_steps: int = Field(ge=1)

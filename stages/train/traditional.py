@@ -1,6 +1,5 @@
 """Learners from scikit-learn, fitted one job after the other."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,15 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
-from stages.train.encoders import Encoder
+from stages.train.encoders import Encoder, n_ordered
 from stages.train.engineered import encoder_of
-from stages.train.fits import Job, Record, aligned, log_loss
+from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
 
 NEWTON = 1500  # inputs x classes up to which the exact Hessian is quick to make and to invert
 
@@ -38,16 +36,12 @@ class LogisticRegressionLearner:
         X = encoder.matrix(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
         solver = self._solver(X)
         model = LogisticRegression(C=job.setting.C, solver=solver, max_iter=self.config.max_iter)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            model.fit(X, job.draw.fit_labels)
+        complaint = fit_and_listen(model, X, job.draw.fit_labels)
         self._fitted.append((encoder, model))
         n_iter = int(model.n_iter_[0])
-        # The solver says what went wrong; its count of iterations alone does not show a failed line search.
-        complaints = [str(w.message).splitlines()[0] for w in caught if issubclass(w.category, ConvergenceWarning)]
         return Record(
-            "unconverged" if complaints else "ok",
-            complaints[0] if complaints else "",
+            "unconverged" if complaint else "ok",
+            complaint,
             training_loss=log_loss(job.draw.fit_labels, aligned(model, X, self.n_classes)),
             validation_loss=log_loss(job.draw.validation_labels, self._predict(-1, job.draw.validation)),
             epochs=n_iter,
@@ -92,7 +86,7 @@ class GradientBoostingLearner:
         assert isinstance(setting, params.GradientBoostingSetting)
         encoder = Encoder(job.draw.fit)
         X = encoder.ordinal(job.draw.fit)
-        is_categorical = np.arange(X.shape[1]) >= job.draw.fit.numeric.shape[1]
+        is_categorical = np.arange(X.shape[1]) >= n_ordered(job.draw.fit)
         model = HistGradientBoostingClassifier(
             learning_rate=setting.learning_rate,
             max_leaf_nodes=setting.max_leaf_nodes,

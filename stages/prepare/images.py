@@ -1,0 +1,177 @@
+"""The user's own images: a folder with one folder for each class, or an .npz file with images and labels."""
+
+import hashlib
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from stages.common.artefacts import Features, Json
+from stages.common.errors import InputError
+from stages.prepare.params import Source
+from stages.prepare.sizes import sizes_up_to, sure_to_stay, test_rows
+from stages.prepare.tables import Table
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+MIN_IMAGES, MIN_CLASS_IMAGES, MOST_SIDE = 100, 10, 256
+
+
+@dataclass(frozen=True)
+class Images:
+    """pixels: (n, height, width, n_channels) uint8; labels: (n,) int64, index into classes."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: list[str]
+    sha256: str
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def load(source: Source) -> Table:
+    """All images in the order of their names; raises InputError for whatever is wrong with them."""
+    found = read(Path(source.path), source.side)
+    height, width, n_channels = found.pixels.shape[1:]
+    colours = "grey" if n_channels == 1 else f"{n_channels} channels"
+    return Table(
+        title=f"Images of {Path(source.path).name}",
+        source=f"the {'folder' if Path(source.path).is_dir() else 'file'} {source.path}",
+        licence="as the owner of the images says",
+        sha256={"pixels and labels": found.sha256},
+        target="the class that the folder names" if Path(source.path).is_dir() else "the label beside the image",
+        classes=found.classes,
+        features=Features(pixels=found.pixels),
+        columns=[{"name": "image", "kind": "pixels", "description": f"{height} x {width}, {colours}", "missing": 0}],
+        labels=found.labels,
+        dropped=found.dropped,
+    )
+
+
+def measure(path: str | None, side: int | None = None, n_test: int | None = None) -> Json:
+    """What a study of these images needs in numbers: n_rows, n_test, split, sizes and variance_size by scale."""
+    if path is None:
+        raise InputError("dataset.path is missing; name a folder with a folder for each class, or an .npz file")
+    found = read(Path(path), side)
+    n_rows = len(found.labels)
+    n_test = test_rows(n_rows) if n_test is None else n_test
+    copies = Counter(Counter(image.tobytes() for image in found.pixels).values())
+    sizes = sizes_up_to(sure_to_stay(copies, n_test), len(found.classes), path)
+    return {"n_rows": n_rows, "n_test": n_test, "split": "random"} | sizes
+
+
+def read(path: Path, side: int | None) -> Images:
+    """The images, each scaled to side x side where `side` is given; else all must be of one size."""
+    if path.is_dir():
+        pixels, labels, classes, dropped = _read_folder(path, side)
+    elif path.suffix.lower() == ".npz" and path.is_file():
+        pixels, labels, classes, dropped = *_read_npz(path), {}
+        if side is not None:
+            pixels = np.stack([_scaled(Image.fromarray(image.squeeze()), side) for image in pixels])
+    else:
+        raise InputError(f"dataset.path={str(path)!r} is neither a folder nor an .npz file; name one of the two")
+    _check(path, pixels, labels, classes)
+    pixels = pixels.reshape(*pixels.shape[:3], -1)
+    sha256 = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
+    return Images(np.ascontiguousarray(pixels), labels, classes, sha256, dropped)
+
+
+def _check(path: Path, pixels: NDArray[np.uint8], labels: NDArray[np.int64], classes: list[str]) -> None:
+    if len(labels) < MIN_IMAGES:
+        raise InputError(f"{path} has {len(labels)} images; at least {MIN_IMAGES} are needed")
+    if len(classes) < 2:
+        raise InputError(f"{path} has one class only ({classes[0]!r}); bring two or more")
+    counts = np.bincount(labels, minlength=len(classes))
+    if counts.min() < MIN_CLASS_IMAGES:
+        rare = int(counts.argmin())
+        least = f"at least {MIN_CLASS_IMAGES} are needed"
+        raise InputError(f"{path}: the class {classes[rare]!r} has {counts[rare]} images; {least}, or leave it out")
+    if max(pixels.shape[1:3]) > MOST_SIDE:
+        size = f"{pixels.shape[1]} x {pixels.shape[2]}"
+        raise InputError(f"{path}: images of {size} exceed {MOST_SIDE}; scale them: dataset.side=64")
+
+
+def _read_folder(
+    path: Path, side: int | None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str], dict[str, int]]:
+    classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not classes:
+        raise InputError(f"{path} holds no folders; put the images of each class into a folder of its own")
+    files, labels, n_others = [], [], 0
+    for label, name in enumerate(classes):
+        inside = sorted(p for p in (path / name).rglob("*") if p.is_file() and not p.name.startswith("."))
+        images = [p for p in inside if p.suffix.lower() in SUFFIXES]
+        n_others += len(inside) - len(images)
+        if not images:
+            raise InputError(f"{path / name} holds no images ({', '.join(SUFFIXES)}); fill it or remove it")
+        files += images
+        labels += [label] * len(images)
+    shapes = {file: _header(file) for file in files}
+    mode = "L" if all(mode in ("1", "L") for mode, _ in shapes.values()) else "RGB"
+    if side is None and len(sizes := {size for _, size in shapes.values()}) > 1:
+        example = " and ".join(f"{w} x {h}" for w, h in sorted(sizes)[:2])
+        raise InputError(f"{path}: images of {len(sizes)} sizes ({example}); scale them: dataset.side=32")
+    pixels = np.stack([_decoded(file, mode, side) for file in files])
+    dropped = {"a file of another kind among the images": n_others} if n_others else {}
+    return pixels, np.array(labels, np.int64), classes, dropped
+
+
+def _header(file: Path) -> tuple[str, tuple[int, int]]:
+    try:
+        with Image.open(file) as image:
+            return image.mode, image.size
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file} cannot be read as an image ({_one_line(error)}); mend it or remove it") from None
+
+
+def _decoded(file: Path, mode: str, side: int | None) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as image:
+            converted = image.convert(mode)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file} cannot be read as an image ({_one_line(error)}); mend it or remove it") from None
+    return np.asarray(converted) if side is None else _scaled(converted, side)
+
+
+def _scaled(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def _read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} cannot be read: it is no archive of arrays; write it with numpy.savez")
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+    except ValueError as error:
+        if "pickle" not in str(error).lower():
+            raise InputError(f"{path} cannot be read: {_one_line(error)}") from None
+        remedy = "save images as uint8 and labels as numbers or text"
+        raise InputError(f"{path} holds arrays of objects, and to load them is to run their code; {remedy}") from None
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read: {_one_line(error)}") from None
+    images = [name for name, array in arrays.items() if array.ndim in (3, 4)]
+    labels = [name for name, array in arrays.items() if array.ndim == 1]
+    if len(images) != 1 or len(labels) != 1 or len(arrays) != 2:
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+        needed = "one array of images (n, height, width[, channels]) and one of labels (n,)"
+        raise InputError(f"{path} holds {found}; needed are {needed}")
+    pixels, named = arrays[images[0]], arrays[labels[0]]
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{path}: the images are {pixels.dtype}, not uint8; save brightness from 0 to 255 as uint8")
+    if pixels.ndim == 4 and pixels.shape[3] not in (1, 3):
+        raise InputError(f"{path}: {pixels.shape[3]} channels in {pixels.shape}; the last axis must be 1 or 3 channels")
+    if len(pixels) != len(named):
+        raise InputError(f"{path}: {len(pixels)} images and {len(named)} labels; bring one label an image")
+    if named.dtype.kind not in "biuUS":
+        raise InputError(f"{path}: the labels are {named.dtype}; bring whole numbers or text")
+    if not pixels.size:
+        raise InputError(f"{path} has no images; at least {MIN_IMAGES} are needed")
+    classes, ids = np.unique(named, return_inverse=True)
+    return pixels, ids.astype(np.int64), [v.decode() if isinstance(v, bytes) else str(v) for v in classes.tolist()]
+
+
+def _one_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,66 @@
+"""The optimizer of batched networks."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.train.batched import BatchedNetwork
+
+
+class BatchedAdamW(torch.optim.Optimizer):
+    """AdamW (Loshchilov and Hutter 2019) in which each model has its own learning rate and weight decay.
+
+    torch.optim.AdamW takes one value for a whole tensor; here parameters are (M, ...) and both are (M,). A group's
+    `lr` multiplies every model's rate, so that torch's schedulers apply. Only matrices decay; of the vectors of buckets
+    only those that a step touched move, with the moments of their own steps ("lazy" Adam).
+    """
+
+    def __init__(self, network: BatchedNetwork, learning_rates: Tensor, weight_decays: Tensor, betas=(0.9, 0.999)):
+        device = network.weights[0].device
+        rates, decays = learning_rates.to(device), weight_decays.to(device)
+        groups: list[dict[str, Any]] = [
+            {"params": network.decayed(), "rates": rates, "decays": decays},
+            {"params": network.undecayed(), "rates": rates, "decays": torch.zeros_like(decays)},
+        ]
+        if len(network.vectors):
+            groups.append({"params": list(network.vectors), "rates": rates, "decays": None})
+        self.n_buckets = network.shape.n_buckets
+        super().__init__(groups, {"lr": 1.0, "betas": betas, "eps": 1e-8})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            (beta1, beta2), eps = group["betas"], group["eps"]
+            for parameter in group["params"]:
+                rates = group["rates"] * group["lr"]
+                state = self.state[parameter]
+                if not state:
+                    state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+                state["step"] += 1
+                gradient, mean, square = parameter.grad, state["mean"], state["square"]
+                if gradient.is_sparse:
+                    self._step_touched(parameter, gradient.coalesce(), state, rates, (beta1, beta2), eps)
+                    continue
+                of_model = (-1, *[1] * (parameter.ndim - 1))
+                mean.lerp_(gradient, 1 - beta1)
+                square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+                spread = square.sqrt().mul_(1 / math.sqrt(1 - beta2 ** state["step"])).add_(eps)
+                parameter.mul_((1 - rates * group["decays"]).view(of_model))
+                parameter.sub_(mean.div(spread).mul_((rates / (1 - beta1 ** state["step"])).view(of_model)))
+        return loss
+
+    def _step_touched(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], rates: Tensor,
+                      betas: tuple[float, float], eps: float) -> None:  # fmt: skip
+        rows, values = gradient.indices()[0], gradient.values()
+        mean = state["mean"][rows].lerp_(values, 1 - betas[0])
+        square = state["square"][rows].mul_(betas[1]).addcmul_(values, values, value=1 - betas[1])
+        state["mean"][rows], state["square"][rows] = mean, square
+        spread = square.sqrt_().mul_(1 / math.sqrt(1 - betas[1] ** state["step"])).add_(eps)
+        rate = rates[rows // self.n_buckets, None] / (1 - betas[0] ** state["step"])
+        parameter.index_add_(0, rows, mean.div_(spread).mul_(-rate))

@@ -1,0 +1,145 @@
+"""The user's own images: folders and .npz files read, bad ones refused in one line."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages import compose
+from stages.common.errors import InputError
+from stages.prepare import images
+from tests.conftest import source_of
+
+N = 120
+
+
+def drawn(n: int = N, side: int = 8, colour: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Images that are bright above (class 0) or below (class 1)."""
+    random = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    pixels = random.integers(0, 100, (n, side, side, 3) if colour else (n, side, side), dtype="u1")
+    for image, label in zip(pixels, labels, strict=True):
+        image[label * side // 2 : (label + 1) * side // 2] += 100
+    return pixels, labels
+
+
+def folder(path: Path, pixels: np.ndarray, labels: np.ndarray, suffix: str = ".png") -> Path:
+    for i, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        inside = path / "mine" / f"class {label}"
+        inside.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(inside / f"{i:04}{suffix}")
+    return path / "mine"
+
+
+def npz(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path / "mine.npz", **arrays)  # type: ignore[arg-type]
+    return path / "mine.npz"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_folder_and_an_npz_of_the_same_images_are_the_same_data(tmp_path, colour):
+    pixels, labels = drawn(colour=colour)
+    first = images.read(folder(tmp_path, pixels, labels), None)
+    second = images.read(npz(tmp_path, x=pixels, y=labels), None)
+    assert first.classes == ["class 0", "class 1"]
+    assert second.classes == ["0", "1"]
+    assert first.pixels.shape == (N, 8, 8, 3 if colour else 1)
+    order = np.argsort(labels, kind="stable")
+    np.testing.assert_array_equal(first.pixels, second.pixels[order])
+    np.testing.assert_array_equal(first.labels, second.labels[order])
+
+
+def test_images_of_several_sizes_are_scaled_where_a_side_is_given(tmp_path):
+    pixels, labels = drawn()
+    path = folder(tmp_path, pixels, labels)
+    Image.fromarray(drawn(1, 12)[0][0]).save(path / "class 0" / "large.png")
+    with pytest.raises(InputError, match=r"images of 2 sizes \(8 x 8 and 12 x 12\); scale them: dataset\.side=32"):
+        images.read(path, None)
+    assert images.read(path, 6).pixels.shape == (N + 1, 6, 6, 1)
+    assert images.read(npz(tmp_path, x=pixels, y=labels), 6).pixels.shape == (N, 6, 6, 1)
+
+
+def test_one_command_composes_the_study(workspace):
+    folder(workspace, *drawn(400))
+    text = compose.composed(["dataset=images", "dataset.path=mine"])
+    assert "n_rows: 400\n" in text
+    assert "n_test: 100\n" in text
+
+
+def test_copies_shrink_the_largest_size(tmp_path):
+    pixels, labels = drawn(400)
+    pixels[200:] = pixels[:200]
+    one = images.measure(str(npz(tmp_path, x=pixels, y=labels)))
+    assert one["sizes"]["full"][-1] == 128  # of 300 in the pool about 150 repeat a test image
+
+
+def test_other_files_among_the_images_are_counted(tmp_path):
+    path = folder(tmp_path, *drawn())
+    (path / "class 0" / "notes.txt").write_text("no image")
+    (path / ".hidden").mkdir()
+    table = images.load(source_of("images", path=str(path), n_rows=N, n_test=30))
+    assert table.dropped == {"a file of another kind among the images": 1}
+    assert table.columns == [{"name": "image", "kind": "pixels", "description": "8 x 8, grey", "missing": 0}]
+
+
+def broken(path: Path) -> Path:
+    found = folder(path, *drawn())
+    (found / "class 1" / "0001.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    return found
+
+
+def cut(path: Path) -> Path:
+    found = folder(path, *drawn())
+    file = found / "class 1" / "0001.png"
+    file.write_bytes(file.read_bytes()[:60])
+    return found
+
+
+def empty_class(path: Path) -> Path:
+    found = folder(path, *drawn())
+    (found / "third").mkdir()
+    return found
+
+
+def nothing(path: Path) -> Path:
+    (path / "mine").mkdir()
+    return path / "mine"
+
+
+def text_named_npz(path: Path) -> Path:
+    (path / "mine.npz").write_text("x,y\n1,2\n")
+    return path / "mine.npz"
+
+
+X, Y = drawn()
+BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "no such path": (lambda p: p / "mine", "is neither a folder nor an .npz file"),
+    "empty folder": (nothing, "holds no folders; put the images of each class into a folder of its own"),
+    "empty class": (empty_class, "holds no images"),
+    "broken image": (broken, r"0001.png cannot be read as an image \(.*\); mend it or remove it"),
+    "cut image": (cut, r"0001.png cannot be read as an image \(.*\); mend it or remove it"),
+    "one class": (lambda p: folder(p, X, Y * 0), r"one class only \('class 0'\)"),
+    "rare class": (lambda p: folder(p, X, np.r_[[2] * 9, Y[9:]]), "the class 'class 2' has 9 images"),
+    "few images": (lambda p: folder(p, X[:99], Y[:99]), "99 images; at least 100"),
+    "large images": (lambda p: npz(p, x=np.zeros((100, 300, 4), "u1"), y=Y[:100]), "300 x 4 exceed 256"),
+    "object array": (lambda p: npz(p, x=X, y=Y.astype(object)), "arrays of objects, and to load them is to run"),
+    "floats": (lambda p: npz(p, x=X / 255, y=Y), "the images are float64, not uint8"),
+    "float labels": (lambda p: npz(p, x=X, y=Y / 2), "the labels are float64"),
+    "two arrays of images": (lambda p: npz(p, x=X, y=Y, z=X), "needed are one array of images"),
+    "labels missing": (lambda p: npz(p, x=X, y=Y[:-1]), "120 images and 119 labels"),
+    "channels first": (lambda p: npz(p, x=np.zeros((120, 3, 8, 8), "u1"), y=Y), "8 channels"),
+    "no npz": (text_named_npz, "cannot be read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_images_are_refused_in_one_line(case, tmp_path):
+    make, message = BAD[case]
+    path = make(tmp_path)
+    with pytest.raises(InputError) as caught:
+        images.measure(str(path))
+    assert re.search(message, str(caught.value)), caught.value
+    assert "\n" not in str(caught.value)
