@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from stages.common import artefacts
 from stages.common.artefacts import Json
@@ -44,6 +44,7 @@ class Scale(Replicates, Tuning, Sizes):
     """The whole `scale` section: what the rooms read of it, and what becomes the grid."""
 
     name: Literal["smoke", "quick", "full"]
+    epochs: int = Field(ge=1)
 
     @field_validator("sizes")
     @classmethod

@@ -89,7 +89,7 @@ def test_scale_picks_the_sizes_of_the_data_set(workspace):
     smoke = yaml.safe_load(compose.composed(["scale=smoke"]))["grid"]
     assert (len(smoke["learners"]), len(smoke["sizes"])) == (3, 2)
     quick = yaml.safe_load(compose.composed([]))["grid"]
-    assert (quick["sizes"][0], quick["sizes"][-1]) == (1024, 65536)
+    assert (quick["sizes"][0], quick["sizes"][-1]) == (1024, 32768)
     assert yaml.safe_load(compose.composed(["scale=full"]))["grid"]["sizes"][-1] == 262144
 
 

@@ -15,7 +15,8 @@ from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
 from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
-from stages.train.encoders import Encoder
+from stages.train.encoders import Encoder, n_ordered
+from stages.train.engineered import HogEncoder
 from stages.train.fits import Draw, Job, Record, log_loss
 from stages.train.traditional import LogisticRegressionLearner
 
@@ -400,3 +401,68 @@ def test_a_classifier_without_probabilities_gets_calibrated_ones():
     second = 1 / (1 + np.exp(1 - numbers[3000:].sum(axis=1)))  # the rows' probabilities as they were drawn
     truth = np.stack([1 - second, second], axis=1)
     assert log_loss(labels[3000:], probabilities) < log_loss(labels[3000:], truth) + 0.03
+
+
+def edges(n: int = 20, side: int = 16) -> Features:
+    """Images with a bright half: left of even ones, upper of odd ones."""
+    pixels = np.random.default_rng(0).integers(0, 20, (n, side, side, 1), dtype=np.uint8)
+    pixels[::2, :, : side // 2] += 150
+    pixels[1::2, : side // 2] += 150
+    return Features(pixels=pixels)
+
+
+def test_pixels_share_one_mean_and_deviation_and_are_no_categories():
+    images = edges()
+    encoder = Encoder(images)
+    X = encoder.matrix(images)
+    assert X.shape == (20, 256)
+    assert X.mean() == pytest.approx(0, abs=1e-4)
+    assert X.std() == pytest.approx(1, abs=1e-4)
+    brighter = Features(pixels=images.pixels + np.uint8(50))
+    np.testing.assert_allclose(encoder.matrix(brighter) - X, 50 / images.pixels.std(), rtol=1e-4)
+    np.testing.assert_array_equal(encoder.ordinal(images), images.pixels.reshape(20, 256))
+    assert n_ordered(images) == 256
+
+
+def test_gradient_histograms_see_the_direction_of_edges_and_not_their_brightness():
+    images = edges()
+    X = HogEncoder().matrix(images)
+    assert X.shape == (20, 9 * 4 * 9)  # 3 x 3 blocks of 2 x 2 cells of 9 directions
+    upright, flat = X[::2].mean(axis=0), X[1::2].mean(axis=0)
+    assert upright.reshape(-1, 9).mean(axis=0).argmax() == 0
+    assert flat.reshape(-1, 9).mean(axis=0).argmax() == 4
+    darker = Features(pixels=images.pixels // 2)
+    np.testing.assert_allclose(HogEncoder().matrix(darker).mean(axis=0), X.mean(axis=0), atol=0.3)
+    with pytest.raises(InputError, match="8 x 8 pixels or more, not 7 x 7"):
+        HogEncoder().matrix(Features(pixels=images.pixels[:, :7, :7]))
+
+
+@each_learner
+def test_every_learner_learns_from_images(config):
+    images, labels = edges(200, 12), np.arange(200) % 2
+    kind = parse(config)
+    learner, _ = make_learner(kind, 2, threads=1)
+    (record,) = learner.fit([Job(draw_of(images, labels, slice(0, 100)), kind.settings[0], seed=1)])
+    assert record.validation_loss < 0.4
+    found = learner.predict_proba(images[100:], [0])[0].argmax(axis=1)
+    assert (found == labels[100:]).mean() > 0.9
+
+
+def test_a_network_learns_from_gradient_histograms_and_tables_have_none(blobs):
+    images, labels = edges(200, 12), np.arange(200) % 2
+    kind = parse(NETWORK | {"features": "engineered"})
+    learner, _ = make_learner(kind, 2, threads=1)
+    learner.fit([Job(draw_of(images, labels, slice(0, 100)), kind.settings[0], seed=1)])
+    assert (learner.predict_proba(images[100:], [0])[0].argmax(axis=1) == labels[100:]).mean() > 0.9
+    with pytest.raises(InputError, match="no engineered features of tables"):
+        learner.fit([Job(draw_of(*blobs, slice(0, 100)), kind.settings[0], seed=1)])
+
+
+def test_reading_rows_from_disk_gives_the_rows(tmp_path):
+    array = np.arange(30_000, dtype=np.int32).reshape(10_000, 3)
+    np.save(tmp_path / "a.npy", array)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    rows = np.random.default_rng(0).permutation(10_000)[:5000]
+    np.testing.assert_array_equal(artefacts.take(mapped, rows), array[rows])
+    np.testing.assert_array_equal(artefacts.take(mapped, slice(3, 9)), array[3:9])
+    np.testing.assert_array_equal(artefacts.take(mapped, rows), array[rows])  # the pages come back

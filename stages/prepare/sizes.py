@@ -39,7 +39,7 @@ def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
     while first < 8 * n_classes and first < top // 8:
         first *= 2
     doublings = [first << i for i in range(40) if first << i <= top]
-    quick = [n for n in doublings if n <= 65_536][-7:]
+    quick = [n for n in doublings if n <= 32_768][-6:]
     full = doublings[-12:]
     crossed = [n for n in full if n <= min(16_384, top // 4)]
     return {

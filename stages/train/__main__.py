@@ -1,6 +1,7 @@
 """Train one cell: `python -m stages.train LEARNER N_TRAIN`."""
 
 import argparse
+import gc
 import math
 import os
 import signal
@@ -99,11 +100,13 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> tuple[Learner, J
             # MKL promises the same bits from run to run only so; read when torch loads it.
             os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
             os.environ.setdefault("MKL_DYNAMIC", "FALSE")
+            gc.disable()  # a tenth of the imports' ten seconds
             import torch
 
             from stages.train.networks import NetworkLearner
             from stages.train.training import find_hardware
 
+            gc.enable()
             torch.set_num_threads(threads)
             hardware = find_hardware()
             return NetworkLearner(config, n_classes, hardware), asdict(hardware)

@@ -51,8 +51,8 @@ class BatchedAdamW(torch.optim.Optimizer):
                 mean.lerp_(gradient, 1 - beta1)
                 square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
                 spread = square.sqrt().mul_(1 / math.sqrt(1 - beta2 ** state["step"])).add_(eps)
-                parameter.mul_((1 - rates * group["decays"]).view(of_model))
-                parameter.sub_(mean.div(spread).mul_((rates / (1 - beta1 ** state["step"])).view(of_model)))
+                spread.mul_(((beta1 ** state["step"] - 1) / rates).view(of_model))  # infinite where a rate is 0
+                parameter.mul_((1 - rates * group["decays"]).view(of_model)).addcdiv_(mean, spread)
         return loss
 
     def _step_touched(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], rates: Tensor,

@@ -91,7 +91,11 @@ def averaged(network: BatchedNetwork) -> torch.nn.Module:
     """
     if len(network.vectors):
         return network
-    return AveragedModel(network, avg_fn=lambda mean, new, n: torch.lerp(mean, new, AVERAGED / (AVERAGED + n)))
+
+    def move(means: Sequence[Tensor], new: Sequence[Tensor], n_before: Tensor | int) -> None:
+        torch._foreach_lerp_(list(means), list(new), AVERAGED / (AVERAGED + int(n_before)))
+
+    return AveragedModel(network, multi_avg_fn=move)
 
 
 class BatchedTraining(pl.LightningModule):
