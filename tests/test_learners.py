@@ -15,7 +15,7 @@ from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
 from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
-from stages.train.encoders import Encoder, n_ordered
+from stages.train.encoders import Encoder, RobustEncoder, n_ordered
 from stages.train.engineered import HogEncoder
 from stages.train.fits import Draw, Job, Record, log_loss
 from stages.train.traditional import LogisticRegressionLearner
@@ -403,6 +403,24 @@ def test_a_classifier_without_probabilities_gets_calibrated_ones():
     assert log_loss(labels[3000:], probabilities) < log_loss(labels[3000:], truth) + 0.03
 
 
+def test_an_outlier_neither_sets_the_scale_of_a_network_s_inputs_nor_leaves_it():
+    numbers = np.random.default_rng(0).normal(5, 2, (1000, 3)).astype(np.float32)
+    numbers[:, 1] = np.arange(1000) < 100  # quartiles that are equal
+    numbers[3, 2] = np.nan
+    plain = RobustEncoder(Features(numbers)).matrix(Features(numbers))
+    spoiled = numbers.copy()
+    spoiled[0, 0] = 1e9
+    X = RobustEncoder(Features(spoiled)).matrix(Features(spoiled))
+    np.testing.assert_allclose(X[1:], plain[1:], atol=0.02)
+    assert X[0, 0] == pytest.approx(3, abs=1e-3)
+    assert np.median(X[:, 0]) == pytest.approx(0, abs=1e-2)
+    middle = np.abs(numbers[:, 0] - 5) < 1
+    np.testing.assert_allclose(plain[middle, 0], (numbers[middle, 0] - np.median(numbers[:, 0])) / 2, atol=0.06)
+    assert np.isfinite(X).all()
+    assert X[3, 2] == 0
+    assert X[:, 1].std() == pytest.approx(0.7, abs=0.1)
+
+
 def edges(n: int = 20, side: int = 16) -> Features:
     """Images with a bright half: left of even ones, upper of odd ones."""
     pixels = np.random.default_rng(0).integers(0, 20, (n, side, side, 1), dtype=np.uint8)
@@ -449,13 +467,14 @@ def test_every_learner_learns_from_images(config):
 
 
 def test_a_network_learns_from_gradient_histograms_and_tables_have_none(blobs):
-    images, labels = edges(200, 12), np.arange(200) % 2
+    images, halves = edges(200, 12), np.arange(200) % 2
     kind = parse(NETWORK | {"features": "engineered"})
     learner, _ = make_learner(kind, 2, threads=1)
-    learner.fit([Job(draw_of(images, labels, slice(0, 100)), kind.settings[0], seed=1)])
-    assert (learner.predict_proba(images[100:], [0])[0].argmax(axis=1) == labels[100:]).mean() > 0.9
+    learner.fit([Job(draw_of(images, halves, slice(0, 100)), kind.settings[0], seed=1)])
+    assert (learner.predict_proba(images[100:], [0])[0].argmax(axis=1) == halves[100:]).mean() > 0.9
+    features, labels = blobs
     with pytest.raises(InputError, match="no engineered features of tables"):
-        learner.fit([Job(draw_of(*blobs, slice(0, 100)), kind.settings[0], seed=1)])
+        learner.fit([Job(draw_of(features, labels, slice(0, 100)), kind.settings[0], seed=1)])
 
 
 def test_reading_rows_from_disk_gives_the_rows(tmp_path):

@@ -30,6 +30,7 @@ class Dataset(Source):
 
     allow_outside: bool
     network_features: Literal["raw", "engineered"]
+    batch_size: int = Field(ge=1)
     metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]

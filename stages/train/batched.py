@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -77,6 +78,29 @@ class Inputs:
     X: Tensor
     bags: Bags | None = None
     letters: Tensor | None = None
+
+
+class BagSums(torch.autograd.Function):
+    """The sum of each bag's vectors, as embedding_bag(mode="sum") gives it, whose gradient has one row a bucket.
+
+    torch's own gradient has a row for every n-gram of the batch and is sorted and added up by the optimizer, which
+    takes most of a step; here each bucket's occurrences are found first and added up as a bag of the rows they are in.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, codes: Tensor, n_each: Tensor) -> Tensor:
+        ctx.save_for_backward(codes, n_each)
+        ctx.shape = table.shape
+        return embedding_bag(codes, table, n_each.cumsum(0) - n_each, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        codes, n_each = ctx.saved_tensors
+        ordered, order = torch.sort(codes, stable=True)
+        rows = torch.repeat_interleave(torch.arange(len(n_each), device=codes.device), n_each)[order]
+        buckets, n_times = torch.unique_consecutive(ordered, return_counts=True)
+        sums = embedding_bag(rows, gradients[0].contiguous(), n_times.cumsum(0) - n_times, mode="sum")
+        return torch.sparse_coo_tensor(buckets[None], sums, ctx.shape, check_invariants=False), None, None
 
 
 class BatchedNetwork(nn.Module):
@@ -167,11 +191,10 @@ class BatchedNetwork(nn.Module):
 
     def _summed(self, bags: Bags, shape: torch.Size, chosen: slice | list[int]) -> Tensor:
         """The scaled sum of each row's vectors: (n_models, B, units)."""
-        offsets = bags.n_each.cumsum(0) - bags.n_each
         of_model = torch.arange(self.n_models, device=bags.codes.device)[chosen]
         first = torch.repeat_interleave(of_model * self.shape.n_buckets, shape[1])  # of each row
         codes = bags.codes + torch.repeat_interleave(first, bags.n_each)
-        total = embedding_bag(codes, self.vectors[0], offsets, mode="sum", sparse=True)
+        total: Tensor = BagSums.apply(self.vectors[0], codes, bags.n_each)
         return (total * bags.n_each[:, None].clamp(min=1).rsqrt()).view(*shape, -1)
 
     def n_parameters_each(self) -> int:

@@ -12,7 +12,7 @@ from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
 from stages.train.batched import Bags, Inputs
-from stages.train.encoders import RARE, Encoder
+from stages.train.encoders import RARE, RobustEncoder
 from stages.train.engineered import HogEncoder
 from stages.train.ngrams import END, N_BUCKETS, START, buckets_of, marked
 
@@ -24,8 +24,8 @@ Encoded = tuple[NDArray[np.float32], NDArray[np.int32]]  # inputs, letters
 class NetworkEncoder:
     """What a network is given of rows; everything is fitted on the rows of one fit alone.
 
-    Raw: standardised numbers, one-hot categories, pixels. Engineered: words as letters for n-grams, images as gradient
-    histograms. With filters: words as letters, each its place in the vocabulary of the fitted rows.
+    Raw: robustly scaled numbers, one-hot categories, pixels. Engineered: words as letters for n-grams, images as
+    gradient histograms. With filters: words as letters, each its place in the vocabulary of the fitted rows.
     """
 
     def __init__(self, features: Features, config: params.Network):
@@ -36,8 +36,8 @@ class NetworkEncoder:
         if config.features == "engineered" and not is_word and not is_image:
             raise InputError("networks have no engineered features of tables; set dataset.network_features=raw")
         self.has_ngrams = config.features == "engineered" and is_word
-        self.encoder: Encoder | HogEncoder
-        self.encoder = HogEncoder() if config.features == "engineered" and is_image else Encoder(self._dense(features))
+        has_hog = config.features == "engineered" and is_image
+        self.encoder = HogEncoder() if has_hog else RobustEncoder(self._dense(features))
         n_numbers = features.numeric.shape[1]
         self.n_embedded = n_numbers if config.frequencies and n_numbers <= MOST_EMBEDDED else 0
         if self.has_filters:

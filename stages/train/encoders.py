@@ -13,6 +13,8 @@ from stages.common.artefacts import Features
 
 RARE = 3  # categories in fewer rows share the last entry, which also serves categories that were never seen
 FIRST, LAST = 12, 6  # letters of a word, from its start and from its end, that are categories of their own
+BEND = 3.0  # what a robustly scaled number stays below
+NORMAL_QUARTILES = 1.349  # deviations between the quartiles of a normal distribution
 MOST = 254  # categories of a column with an entry of their own, the most frequent; what scikit-learn's booster can bin
 
 
@@ -36,7 +38,7 @@ class Encoder:
 
         The last entry of each category column is for rare and unseen ones. Pixels share one mean and one deviation.
         """
-        numbers = ((features.numeric - self.mean) / self.deviation).astype(np.float32)
+        numbers = self.standardised(features.numeric)
         is_missing = np.isnan(numbers)
         blocks = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
         for places, vocabulary in zip(self.positions(features), self.vocabularies, strict=True):
@@ -47,6 +49,10 @@ class Encoder:
             mean, deviation = self.brightness
             blocks.append((_flat_pixels(features) - np.float32(mean)) / np.float32(deviation))
         return np.concatenate(blocks, axis=1)
+
+    def standardised(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n_rows, n_numeric), NaN where missing."""
+        return ((numbers - self.mean) / self.deviation).astype(np.float32)
 
     def matrix(self, features: Features) -> NDArray[np.float32]:
         """The inputs of a learner that takes no categories: one_hot."""
@@ -62,6 +68,23 @@ class Encoder:
         """Of each category column the place of every row's category in the vocabulary, rare and unseen last."""
         codes = _codes(features)
         return [_positions(codes[:, i], words) for i, words in enumerate(self.vocabularies)]
+
+
+class RobustEncoder(Encoder):
+    """Numbers by their median and quartiles, bent so that none is beyond BEND: outliers neither set the scale nor leave
+    it (Holzmueller, Grinsztajn and Steinwart 2024)."""
+
+    def __init__(self, features: Features):
+        super().__init__(features)
+        numbers = np.asarray(features.numeric, np.float64)
+        known = np.where(np.isnan(numbers).all(axis=0), 0, numbers)
+        quartiles = np.nanquantile(known, [0.25, 0.5, 0.75], axis=0) if known.size else np.empty((3, 0))
+        low, self.median, high = quartiles
+        self.spread = np.where(high > low, (high - low) / NORMAL_QUARTILES, self.deviation)
+
+    def standardised(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        scaled = (numbers - self.median) / self.spread
+        return (scaled / np.sqrt(1 + (scaled / BEND) ** 2)).astype(np.float32)
 
 
 def n_ordered(features: Features) -> int:
