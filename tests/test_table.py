@@ -152,7 +152,7 @@ def test_composing_finds_rows_sizes_and_split_in_the_file(workspace, monkeypatch
 def test_sizes_are_doublings_that_the_pool_is_sure_to_hold():
     found = sizes_up_to(3_000_000, 2, "my.csv")
     assert found["sizes"]["full"] == [2**k for k in range(10, 22)]
-    assert found["sizes"]["quick"] == [2**k for k in range(10, 17)]
+    assert found["sizes"]["quick"] == [2**k for k in range(10, 16)]
     assert found["variance_size"] == {"smoke": 1024, "quick": None, "full": 16384}
     assert sizes_up_to(127, 2, "my.csv")["sizes"]["quick"] == [32, 64]
     with pytest.raises(InputError, match="63 distinct rows for training are too few for two sizes"):

@@ -50,7 +50,7 @@ def load(_: Source) -> Table:
 
 def in_order(pixels: NDArray[np.uint8], labels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Rows by their bytes, the label last: pixels (n, SIDE * SIDE), labels (n,)."""
-    rows = np.column_stack([pixels, labels])
+    rows = np.ascontiguousarray(np.column_stack([pixels, labels]))
     rows = rows[np.argsort(rows.view(f"S{rows.shape[1]}").ravel(), kind="stable")]
     return np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, -1])
 
