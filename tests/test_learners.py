@@ -15,8 +15,8 @@ from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
 from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
-from stages.train.encoders import Encoder, RobustEncoder, n_ordered
-from stages.train.engineered import HogEncoder
+from stages.train.encoders import Encoder, RobustEncoder, SparseEncoder, n_ordered
+from stages.train.engineered import NGRAM_SCALE, HogEncoder, NgramEncoder
 from stages.train.fits import Draw, Job, Record, log_loss
 from stages.train.traditional import LogisticRegressionLearner
 
@@ -453,6 +453,49 @@ def test_gradient_histograms_see_the_direction_of_edges_and_not_their_brightness
     np.testing.assert_allclose(HogEncoder().matrix(darker).mean(axis=0), X.mean(axis=0), atol=0.3)
     with pytest.raises(InputError, match="8 x 8 pixels or more, not 7 x 7"):
         HogEncoder().matrix(Features(pixels=images.pixels[:, :7, :7]))
+
+
+def words_of(n: int) -> tuple[Features, np.ndarray]:
+    """Words of two to eight letters; those of class 1 end in `ka` more often than not."""
+    rng = np.random.default_rng(0)
+    letters = rng.integers(ord("a"), ord("p"), (n, 8)).astype(np.uint16)
+    labels = rng.integers(0, 2, n)
+    lengths = rng.integers(2, 9, n)
+    for row, length, label in zip(letters, lengths, labels, strict=True):
+        row[length:] = 0
+        if rng.random() < (0.9 if label else 0.1):
+            row[length - 2 : length] = ord("k"), ord("a")
+    return Features(letters=letters), labels
+
+
+def test_letters_as_a_sparse_matrix_are_the_dense_one_hot():
+    words, _ = words_of(300)
+    encoder = SparseEncoder(words[:200])
+    np.testing.assert_array_equal(encoder.matrix(words).toarray(), encoder.one_hot(words))
+
+
+def test_every_word_has_ngrams_of_one_length():
+    words, _ = words_of(50)
+    X = NgramEncoder().matrix(words)
+    np.testing.assert_allclose(np.sqrt(X.multiply(X).sum(axis=1)), NGRAM_SCALE, rtol=1e-5)
+    assert X.nnz / 50 > 5
+
+
+@pytest.mark.parametrize("features", ["raw", "engineered"])
+def test_the_solver_of_words_finds_what_lbfgs_finds(features):
+    words, labels = words_of(600)
+    draw = draw_of(words, labels, slice(0, 300))
+    found = {}
+    for solver in ("auto", "lbfgs"):
+        kind = parse(LOGISTIC | {"features": features, "solver": solver, "max_iter": 2000})
+        learner, _ = make_learner(kind, 2, threads=1)
+        (record,) = learner.fit([Job(draw, params.LogisticRegressionSetting(C=0.1), seed=1)])
+        assert record.status == "ok"
+        probabilities = learner.predict_proba(words[300:], [0])[0]
+        found[solver] = (log_loss(labels[300:], probabilities), record.epochs)
+        assert (probabilities.argmax(axis=1) == labels[300:]).mean() > 0.8
+    assert found["auto"][1] != found["lbfgs"][1]
+    assert found["auto"][0] == pytest.approx(found["lbfgs"][0], abs=0.02)
 
 
 @each_learner

@@ -34,7 +34,7 @@ BLOCKS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """Rows of a data set, as blocks side by side; at least one block is given, the others are without columns.
 

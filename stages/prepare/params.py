@@ -31,6 +31,8 @@ class Dataset(Source):
     allow_outside: bool
     network_features: Literal["raw", "engineered"]
     batch_size: int = Field(ge=1)
+    min_steps: int = Field(ge=1)
+    frequencies: int = Field(ge=0)
     metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from stages.common.artefacts import Features
 
@@ -85,6 +86,18 @@ class RobustEncoder(Encoder):
     def standardised(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
         scaled = (numbers - self.median) / self.spread
         return (scaled / np.sqrt(1 + (scaled / BEND) ** 2)).astype(np.float32)
+
+
+class SparseEncoder(Encoder):
+    """For rows of categories alone, as words are: letter by letter."""
+
+    def matrix(self, features: Features) -> sparse.csr_matrix:  # type: ignore[override]
+        """The same (n_rows, n_inputs) as one_hot, sparse."""
+        n_entries = [len(vocabulary) + 1 for vocabulary in self.vocabularies]
+        first = np.cumsum([0, *n_entries])
+        places = np.column_stack(self.positions(features)) + first[:-1]
+        ends = np.arange(len(places) + 1) * places.shape[1]
+        return sparse.csr_matrix((np.ones(places.size), places.ravel(), ends), shape=(len(places), int(first[-1])))
 
 
 def n_ordered(features: Features) -> int:

@@ -6,6 +6,7 @@ telling columns crossed, that is an indicator for each combination of their valu
 rows.
 """
 
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -14,13 +15,15 @@ from scipy import sparse
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
-from stages.train.encoders import RARE, Encoder
+from stages.train.encoders import RARE, Encoder, SparseEncoder
 from stages.train.fits import Draw
 from stages.train.ngrams import N_BUCKETS, buckets_of, marked
 
 N_KNOTS = 8  # of each number's splines
 N_BINS = 8  # of a number before it is crossed
+NGRAM_SCALE = np.float32(30)  # length of a word's counts, so that one choice of penalties serves words and tables
 HOG_SCALE = np.float32(6)  # brings the 36 numbers of a block of length 1 near deviation 1
+KEPT = 2  # matrices of rows just seen: those that were fitted and those held out serve one setting after the other
 N_CROSSED = 12  # columns that are crossed with one another: those that tell most about the class
 
 
@@ -82,9 +85,11 @@ class EngineeredEncoder:
 
 
 class NgramEncoder:
-    """How often a word has each hashed n-gram, scaled to length 1; nothing is fitted."""
+    """How often a word has each hashed n-gram, scaled to one length; nothing is fitted."""
 
-    def matrix(self, features: Features) -> sparse.csr_matrix:
+    @staticmethod
+    @lru_cache(maxsize=KEPT)
+    def matrix(features: Features) -> sparse.csr_matrix:
         """(n_rows, N_BUCKETS)."""
         codes, are_there = buckets_of(marked(features.letters), np.concatenate)
         rows = np.repeat(np.arange(len(codes)), are_there.sum(axis=1))
@@ -92,14 +97,16 @@ class NgramEncoder:
             (np.ones(len(rows), np.float32), (rows, codes[are_there])), shape=(len(codes), N_BUCKETS)
         )
         lengths = np.sqrt(np.asarray(counts.multiply(counts).sum(axis=1)).ravel())
-        return sparse.csr_matrix(sparse.diags_array(1 / np.maximum(lengths, 1e-9)) @ counts)
+        return sparse.csr_matrix(sparse.diags_array(NGRAM_SCALE / np.maximum(lengths, 1e-9)) @ counts)
 
 
 class HogEncoder:
     """How strongly brightness changes in each of nine directions, in each cell of a grid over the image, normalised in
     blocks of 2 x 2 cells; nothing is fitted."""
 
-    def matrix(self, features: Features) -> NDArray[np.float32]:
+    @staticmethod
+    @lru_cache(maxsize=KEPT)
+    def matrix(features: Features) -> NDArray[np.float32]:
         """(n_rows, n_inputs); raises InputError where an image is too small for a block."""
         from skimage.feature import hog  # slow to import, and for images alone
 
@@ -114,11 +121,13 @@ class HogEncoder:
         return HOG_SCALE * np.array(found, np.float32).reshape(len(features), -1)
 
 
+@lru_cache(maxsize=1)  # the settings of a draw follow one another
 def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder | NgramEncoder | HogEncoder:
     """The encoder of a fit's rows; its `matrix` gives the inputs."""
+    is_word = draw.fit.letters.shape[1] > 0
     if how == "raw":
-        return Encoder(draw.fit)
-    if draw.fit.letters.shape[1]:
+        return SparseEncoder(draw.fit) if is_word else Encoder(draw.fit)
+    if is_word:
         return NgramEncoder()
     return HogEncoder() if draw.fit.pixels.shape[1] else EngineeredEncoder(draw.fit, draw.fit_labels)
 

@@ -38,7 +38,7 @@ class LogisticRegressionSetting(Section):
 class LogisticRegression(Section):
     kind: Literal["logistic_regression"]
     features: Features
-    solver: Literal["auto", "newton-cholesky", "lbfgs"]
+    solver: Literal["auto", "newton-cholesky", "lbfgs", "saga"]
     max_iter: int = Field(ge=1)
     settings: list[LogisticRegressionSetting] = Field(min_length=1)
 

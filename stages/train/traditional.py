@@ -17,6 +17,7 @@ from stages.train.engineered import encoder_of
 from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
 
 NEWTON = 1500  # inputs x classes up to which the exact Hessian is quick to make and to invert
+TOLERANCES = {"newton-cholesky": 1e-4, "lbfgs": 1e-4, "saga": 1e-3}  # of gradients; of saga, the change in a pass
 
 
 class LogisticRegressionLearner:
@@ -34,8 +35,14 @@ class LogisticRegressionLearner:
         assert isinstance(job.setting, params.LogisticRegressionSetting)
         encoder = encoder_of(self.config.features, job.draw)
         X = encoder.matrix(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
-        solver = self._solver(X)
-        model = LogisticRegression(C=job.setting.C, solver=solver, max_iter=self.config.max_iter)
+        solver = self._solver(X, is_word=job.draw.fit.letters.shape[1] > 0)
+        model = LogisticRegression(
+            C=job.setting.C,
+            solver=solver,
+            max_iter=self.config.max_iter,
+            tol=TOLERANCES[solver],
+            random_state=job.seed % 2**32,
+        )
         complaint = fit_and_listen(model, X, job.draw.fit_labels)
         self._fitted.append((encoder, model))
         n_iter = int(model.n_iter_[0])
@@ -49,11 +56,15 @@ class LogisticRegressionLearner:
             train_flops=_flops(solver, n_iter, X, model.coef_.shape[0]),
         )
 
-    def _solver(self, X: Any) -> str:
+    def _solver(self, X: Any, is_word: bool) -> str:
+        """A few passes of stochastic average gradients (saga) are enough for a word's indicators, all of one scale."""
         if self.config.solver != "auto":
             return self.config.solver
+        if is_word:
+            return "saga"
         n_outputs = 1 if self.n_classes == 2 else self.n_classes
-        return "newton-cholesky" if X.shape[1] * n_outputs <= NEWTON else "lbfgs"
+        is_small = isinstance(X, np.ndarray) and X.shape[1] * n_outputs <= NEWTON
+        return "newton-cholesky" if is_small else "lbfgs"
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
         encoder, model = self._fitted[job]
