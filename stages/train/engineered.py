@@ -15,7 +15,7 @@ from scipy import sparse
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
-from stages.train.encoders import RARE, Encoder, SparseEncoder
+from stages.train.encoders import RARE, Encoder
 from stages.train.fits import Draw
 from stages.train.ngrams import N_BUCKETS, buckets_of, marked
 
@@ -124,10 +124,9 @@ class HogEncoder:
 @lru_cache(maxsize=1)  # the settings of a draw follow one another
 def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder | NgramEncoder | HogEncoder:
     """The encoder of a fit's rows; its `matrix` gives the inputs."""
-    is_word = draw.fit.letters.shape[1] > 0
     if how == "raw":
-        return SparseEncoder(draw.fit) if is_word else Encoder(draw.fit)
-    if is_word:
+        return Encoder(draw.fit)
+    if draw.fit.letters.shape[1]:
         return NgramEncoder()
     return HogEncoder() if draw.fit.pixels.shape[1] else EngineeredEncoder(draw.fit, draw.fit_labels)
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
-from stages.train.encoders import Encoder, n_ordered
+from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import encoder_of
 from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
 
@@ -33,9 +33,11 @@ class LogisticRegressionLearner:
 
     def _fit(self, job: Job) -> Record:
         assert isinstance(job.setting, params.LogisticRegressionSetting)
-        encoder = encoder_of(self.config.features, job.draw)
+        is_word = job.draw.fit.letters.shape[1] > 0
+        is_spelt = is_word and self.config.features == "raw"
+        encoder = SparseEncoder(job.draw.fit) if is_spelt else encoder_of(self.config.features, job.draw)
         X = encoder.matrix(job.draw.fit).astype(np.float64)  # the Hessian is close to singular
-        solver = self._solver(X, is_word=job.draw.fit.letters.shape[1] > 0)
+        solver = self._solver(X, is_word)
         model = LogisticRegression(
             C=job.setting.C,
             solver=solver,
