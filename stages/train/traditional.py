@@ -16,7 +16,7 @@ from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import encoder_of
 from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
 
-NEWTON = 1500  # inputs x classes up to which the exact Hessian is quick to make and to invert
+NEWTON = 1500  # inputs up to which the exact Hessian of two classes is quick to make and to invert
 TOLERANCES = {"newton-cholesky": 1e-4, "lbfgs": 1e-4, "saga": 1e-3}  # of gradients; of saga, the change in a pass
 
 
@@ -59,13 +59,14 @@ class LogisticRegressionLearner:
         )
 
     def _solver(self, X: Any, is_word: bool) -> str:
-        """A few passes of stochastic average gradients (saga) are enough for a word's indicators, all of one scale."""
+        """Words: a few passes of stochastic average gradients (saga), as their indicators have one scale. Two classes
+        and few inputs: Newton's exact steps. The Hessian grows with the square of inputs times classes, so else lbfgs.
+        """
         if self.config.solver != "auto":
             return self.config.solver
         if is_word:
             return "saga"
-        n_outputs = 1 if self.n_classes == 2 else self.n_classes
-        is_small = isinstance(X, np.ndarray) and X.shape[1] * n_outputs <= NEWTON
+        is_small = isinstance(X, np.ndarray) and self.n_classes == 2 and X.shape[1] <= NEWTON
         return "newton-cholesky" if is_small else "lbfgs"
 
     def _predict(self, job: int, features: Features) -> NDArray[np.float32]:
