@@ -292,6 +292,18 @@ def test_numbers_with_a_few_words_among_them_are_warned_of(tmp_path):
     assert "looks like numbers but for 10 values such as '?'" in load(source(path)).warnings[0]
 
 
+def test_values_that_differ_by_spaces_alone_are_warned_of(tmp_path):
+    path = tmp_path / "my.csv"
+    frame(colour=["red", "red ", "blue", "green"] * (N // 4)).to_csv(path, index=False)
+    assert load(source(path)).warnings == ["the column 'colour' has values that differ by spaces alone: 4, trimmed 3"]
+
+
+def test_columns_of_parquet_that_differ_by_case_alone_keep_their_names(tmp_path):
+    frame(X=np.arange(N) % 7 + 0.5).to_parquet(tmp_path / "my.parquet")
+    names = [card["name"] for card in load(source(tmp_path / "my.parquet")).columns]
+    assert {"x", "X"} <= set(names)
+
+
 def test_names_with_signs_of_markup_survive_into_the_card(set_params):
     nasty = '<script>"$x$" = 1\n2</script>'
     frame(**{nasty: 1.5 * np.arange(N)}, y=np.where(np.arange(N) % 2, "<b>$yes", "no=\n")).to_csv("my.csv", index=False)

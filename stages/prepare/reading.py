@@ -149,9 +149,11 @@ def _header(path: Path) -> tuple[str, list[str]]:
 def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
     reader = f"read_parquet({_literal(path)}, hive_partitioning=false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
-    names = [str(row[0]) for row in described]
     if nested := [row[0] for row in described if re.search(r"\[|STRUCT|MAP|UNION|BLOB", row[1])]:
         raise InputError(f"{path}: the column {nested[0]!r} holds lists, objects or bytes; bring one value a cell")
+    # The reader renames columns that differ by case alone; the schema has them as they stand in the file.
+    schema = f"SELECT name FROM parquet_schema({_literal(path)}) WHERE num_children IS NULL"
+    names = [str(row[0]) for row in connection.execute(schema).fetchall()]
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     connection.execute(f"CREATE TABLE rows AS SELECT * FROM {reader} AS t({aliases})")
     return names

@@ -252,7 +252,11 @@ def _oddities(rows: Rows, column: Column, known: int) -> list[str]:
             example = rows.one(f"SELECT {column.key} FROM rows WHERE {is_odd} LIMIT 1")[0]
             what = f"looks like numbers but for {n_odd} values such as {example!r}"
             return [f"the column {column.name!r} {what}; it is taken as categories"]
-    n_distinct = rows.one(f"SELECT count(DISTINCT {column.key}) FROM rows")[0]
+    n_distinct, n_trimmed = rows.one(
+        f"SELECT count(DISTINCT {column.key}), count(DISTINCT trim({column.key})) FROM rows"
+    )
+    if n_trimmed < n_distinct:
+        return [f"the column {column.name!r} has values that differ by spaces alone: {n_distinct}, trimmed {n_trimmed}"]
     if n_distinct > known / 2:
         return [f"the column {column.name!r} has {n_distinct} values in {known} rows: learners see the frequent ones"]
     return []
