@@ -36,7 +36,7 @@ def main() -> None:
 
     sizes = ",".join(map(str, SIZES))
     overrides = ["dataset=table", "dataset.path=rows.parquet", "dataset.target=y", f"scale.sizes=[{sizes}]"]
-    measured(folder, "compose", "stages.compose", "scale=full", "scale.epochs=1", *overrides)
+    measured(folder, "compose", "stages.compose", "--reset", "scale=full", "scale.epochs=1", *overrides)
     measured(folder, "prepare", "stages.prepare")
     measured(folder, "subsample", "stages.subsample")
     for learner in SMALL:
@@ -62,7 +62,9 @@ def generate(path: Path) -> None:
     score = "6 * d * e + 2 * a - 2.5 + CASE WHEN few < '2' THEN 1 ELSE 0 END"
     rows = TABLE.format(n=N_ROWS)
     query = f"SELECT *, CASE WHEN random() < 1 / (1 + exp(-({score}))) THEN 'yes' ELSE 'no' END AS y FROM ({rows})"
-    duckdb.sql(f"COPY ({query}) TO '{path}'")
+    with duckdb.connect(config={"threads": 1}) as connection:  # so that every run gets the same rows
+        connection.execute("SELECT setseed(0.5)")
+        connection.execute(f"COPY ({query}) TO '{path}'")
 
 
 def measured(folder: Path, what: str, *command: str) -> None:

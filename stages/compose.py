@@ -33,6 +33,7 @@ from stages.train.params import LEARNER_NAME, Learner, Train, Tuning
 
 CONF = Path("conf")
 COMMAND = "python -m stages.compose"
+NAMES = ("path", "target", "group", "time")  # keys of a dataset that name a file or column; YAML reads 1 as a number
 MIN_SIZE = 32
 
 
@@ -152,6 +153,8 @@ def composed(overrides: list[str]) -> str:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             config = compose("config", overrides)
         OmegaConf.update(config, "compose.overrides", overrides)
+        for key in NAMES:
+            OmegaConf.update(config, f"dataset.{key}", _text(config.dataset, key))
         for key, value in measured(config.dataset).items():
             OmegaConf.update(config, f"dataset.{key}", value)
         OmegaConf.resolve(config)
@@ -167,7 +170,7 @@ def measured(dataset: Any) -> Json:
     name = dataset.get("name")
     if name not in ("table", "images", "openml"):
         return {}
-    path, target, group, time = (_text(dataset, key) for key in ("path", "target", "group", "time"))
+    path, target, group, time = (_text(dataset, key) for key in NAMES)
     side, number, n_test = (_whole(dataset, key) for key in ("side", "id", "n_test"))
     if path is not None and name != "openml":
         _check_inside(Path(path), bool(dataset.get("allow_outside")))
@@ -187,7 +190,7 @@ def measured(dataset: Any) -> Json:
 
 
 def _text(dataset: Any, key: str) -> str | None:
-    """A name in the config; YAML reads a column called 1 as a number."""
+    """A name in the config."""
     value = dataset.get(key)
     return None if value is None else str(value)
 

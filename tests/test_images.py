@@ -1,6 +1,7 @@
 """The user's own images: folders and .npz files read, bad ones refused in one line."""
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,8 +81,9 @@ def test_other_files_among_the_images_are_counted(tmp_path):
     path = folder(tmp_path, *drawn())
     (path / "class 0" / "notes.txt").write_text("no image")
     (path / ".hidden").mkdir()
+    Image.fromarray(X[0]).save(path / "stray.png")
     table = images.load(source_of("images", path=str(path), n_rows=N, n_test=30))
-    assert table.dropped == {"a file of another kind among the images": 1}
+    assert table.dropped == {"a file of another kind among the images": 1, "an image beside the folders": 1}
     assert table.columns == [{"name": "image", "kind": "pixels", "description": "8 x 8, grey", "missing": 0}]
 
 
@@ -114,6 +116,12 @@ def text_named_npz(path: Path) -> Path:
     return path / "mine.npz"
 
 
+def with_a_text(path: Path) -> Path:
+    with zipfile.ZipFile(npz(path, x=X, y=Y), "a") as archive:
+        archive.writestr("readme.txt", "about the images")
+    return path / "mine.npz"
+
+
 X, Y = drawn()
 BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no such path": (lambda p: p / "mine", "is neither a folder nor an .npz file"),
@@ -132,7 +140,18 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "labels missing": (lambda p: npz(p, x=X, y=Y[:-1]), "120 images and 119 labels"),
     "channels first": (lambda p: npz(p, x=np.zeros((120, 3, 8, 8), "u1"), y=Y), "8 channels"),
     "no npz": (text_named_npz, "cannot be read"),
+    "a text in the npz": (with_a_text, r"holds 'readme\.txt', which is no array"),
+    "labels in latin-1": (lambda p: npz(p, x=X, y=np.where(Y, b"caf\xe9", b"th")), "the labels are not in UTF-8"),
+    "16 bits": (lambda p: folder(p, X.astype("u2") * 200, Y), r"0000\.png has more than 8 bits .*\(mode I;16\)"),
+    "large files": (lambda p: folder(p, np.zeros((100, 4, 300), "u1"), Y[:100]), "4 x 300 exceed 256; scale them: da"),
 }  # fmt: skip
+
+
+def test_large_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    path = folder(tmp_path, np.zeros((100, 300, 4), "u1"), Y[:100])
+    monkeypatch.setattr(images, "_decoded", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="300 x 4 exceed 256"):
+        images.read(path, None)
 
 
 @pytest.mark.parametrize("case", BAD)

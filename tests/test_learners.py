@@ -2,9 +2,11 @@
 
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from stages.common import artefacts
@@ -49,6 +51,10 @@ FOREST = {
 }  # fmt: skip
 SVM = {
     "kind": "estimator", "estimator": "sklearn.svm.SVC", "features": "raw", "arguments": {}, "settings": [{"C": 1.0}],
+}  # fmt: skip
+NEIGHBOURS = {
+    "kind": "estimator", "estimator": "sklearn.neighbors.KNeighborsClassifier", "features": "raw", "arguments": {},
+    "settings": [{"n_neighbors": 7}],
 }  # fmt: skip
 LEARNERS = {"logistic": LOGISTIC, "engineered": ENGINEERED, "boosting": BOOSTING, "forest": FOREST,
             "network": NETWORK}  # fmt: skip
@@ -259,6 +265,41 @@ def test_encoders_know_only_the_rows_they_were_fitted_on():
     np.testing.assert_array_equal(encoder.ordinal(unseen), [[2, 2], [np.nan, 1]])
 
 
+@each_learner
+def test_held_out_rows_do_not_touch_what_is_fitted_before_a_learner(config, blobs):
+    """With other held-out numbers and categories, each encoder gives the same inputs."""
+    features, labels = blobs
+    kind = parse(config)
+    draw = draw_of(features, labels, slice(0, 300))
+    far = Features(draw.validation.numeric * 1e6, draw.validation.categorical + 10)
+    inputs = []
+    for held, held_labels in ((draw.validation, draw.validation_labels), (far, 1 - draw.validation_labels)):
+        learner: Any = make_learner(kind, 2, threads=1)[0]
+        learner.fit([Job(Draw(draw.fit, draw.fit_labels, held, held_labels), kind.settings[0], seed=0)])
+        encoder = learner._encoders[0].encoder if kind.kind == "network" else learner._fitted[0][0]
+        found = encoder.ordinal(features) if kind.kind == "gradient_boosting" else encoder.matrix(features)
+        inputs.append(sparse.csr_matrix(found).toarray())
+    np.testing.assert_array_equal(inputs[0], inputs[1])
+
+
+@pytest.mark.parametrize("setting", [{"n_neighbors": 127}, {"n_neighbors": 31}])
+def test_more_neighbours_than_labels_are_all_of_them(setting, blobs):
+    features, labels = blobs
+    kind = parse(NEIGHBOURS | {"settings": [setting]})
+    learner, _ = make_learner(kind, 2, threads=1)
+    draw = draw_of(features, labels, slice(0, 32))
+    learner.fit([Job(draw, kind.settings[0], seed=0)])
+    shares = np.bincount(draw.fit_labels) / len(draw.fit_labels)
+    np.testing.assert_allclose(learner.predict_proba(features, [0])[0], np.tile(shares, (600, 1)), atol=1e-6)
+
+
+def test_inputs_beyond_the_memory_are_refused(blobs, monkeypatch):
+    monkeypatch.setattr("stages.train.encoders._memory", lambda: 4 * 10_000)
+    features, _ = blobs
+    with pytest.raises(InputError, match=r"600 rows of \d+ inputs need 0\.0 GB, a quarter of .*; drop columns of many"):
+        Encoder(features).one_hot(features)
+
+
 def test_rare_categories_share_the_entry_that_serves_unseen_ones():
     codes = np.array([[0]] * 10 + [[1]] * 2 + [[2]] + [[-1]] * 4)  # two rare ones; -1 is missing
     encoder = Encoder(Features(np.zeros((17, 1), np.float32), codes.astype(np.int32)))
@@ -354,6 +395,16 @@ def test_an_estimator_that_is_no_classifier_or_not_there_is_named(path, message)
         make_learner(parse(FOREST | {"estimator": path}), 2, threads=1)
 
 
+@pytest.mark.parametrize("changes", [{"arguments": {"n_trees": 50}}, {"settings": [{"min_samples_leaf": -1}]}])
+def test_what_an_estimator_does_not_take_is_said_in_one_line(changes, blobs):
+    features, labels = blobs
+    kind = parse(FOREST | changes)
+    learner, _ = make_learner(kind, 2, threads=1)
+    message = r"^sklearn\.ensemble\.RandomForestClassifier: .*(n_trees|min_samples_leaf).*; see to the learner's `arg"
+    with pytest.raises(InputError, match=message):
+        learner.fit([Job(draw_of(features, labels, slice(0, 300)), kind.settings[0], 0)])
+
+
 def test_crossings_let_a_linear_learner_see_what_only_pairs_tell():
     rng = np.random.default_rng(0)
     codes = rng.integers(3, size=(3000, 2)).astype(np.int32)
@@ -401,6 +452,32 @@ def test_a_classifier_without_probabilities_gets_calibrated_ones():
     second = 1 / (1 + np.exp(1 - numbers[3000:].sum(axis=1)))  # the rows' probabilities as they were drawn
     truth = np.stack([1 - second, second], axis=1)
     assert log_loss(labels[3000:], probabilities) < log_loss(labels[3000:], truth) + 0.03
+
+
+@pytest.mark.parametrize("held_labels", [[3], [1], [0, 1] * 15], ids=["unknown", "one of one class", "one missing"])
+def test_calibration_needs_no_held_out_row_of_every_class(held_labels):
+    rng = np.random.default_rng(0)
+    labels, n_held = np.arange(900) % 3, len(held_labels)
+    labels[300 : 300 + n_held] = held_labels
+    numbers = (rng.normal(size=(900, 2)) + 3 * labels[:, None]).astype(np.float32)
+    features = Features(numbers, np.empty((900, 0), np.int32))
+    held = slice(300, 300 + n_held)
+    learner, _ = make_learner(parse(SVM), 4, threads=1)
+    draw = Draw(features[:300], labels[:300], features[held], labels[held])
+    learner.fit([Job(draw, parse(SVM).settings[0], 0)])
+    probabilities = learner.predict_proba(features[400:], [0])[0]
+    assert log_loss(labels[400:], probabilities) < 0.8
+    assert (probabilities.argmax(axis=1) == labels[400:]).mean() > 0.9
+
+
+def test_calibration_learns_how_rare_a_class_is():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(6000) < 0.1).astype(np.int64)
+    numbers = rng.normal(size=(6000, 2)).astype(np.float32)  # tell nothing
+    features = Features(numbers, np.empty((6000, 0), np.int32))
+    learner, _ = make_learner(parse(SVM), 2, threads=1)
+    learner.fit([Job(draw_of(features, labels, slice(0, 3000)), parse(SVM).settings[0], 0)])
+    assert log_loss(labels[3000:], learner.predict_proba(features[3000:], [0])[0]) < 0.35 < np.log(2)
 
 
 def test_an_outlier_neither_sets_the_scale_of_a_network_s_inputs_nor_leaves_it():

@@ -1,4 +1,4 @@
-"""The user's own table: kinds found, bad data refused in one line, splits that hold, memory that does not grow."""
+"""The user's own table: kinds found, bad data refused in one line, splits that hold."""
 
 import gzip
 import sys
@@ -92,7 +92,11 @@ BAD = {
         table_of(y=["no", None, "yes", None] * (N // 4)),
         r"is missing in 200 rows \(first: 2, 4, 6\); drop or fill these rows",
     ),
-    "an infinity": (table_of(x=[1.0, np.inf] * (N // 2)), r"the column 'x' is infinite in 200 rows \(first: 2, 4, 6\)"),
+    "an infinity": (
+        table_of(x=[1.0, np.inf] * (N // 2)),
+        r"'x' is infinite or beyond 3e\+38 in 200 rows \(first: 2, 4, 6\)",
+    ),
+    "a number beyond 32 bits": (table_of(x=[1.0, -1e39] * (N // 2)), r"'x' is infinite or beyond 3e\+38 in 200 rows"),
     "repeated names": (csv_of(ROWS.replace("x,colour", "x,x", 1)), r"2 columns are called 'x'; rename all but one"),
     "an empty name": (csv_of(ROWS.replace("x,colour", "x,", 1)), r"column 2 has no name; name every column"),
     "nothing to learn from": (table_of(x=1, colour="red"), r"has no column to learn from besides 'y'"),
@@ -104,6 +108,14 @@ BAD = {
     "dates of unknown order": (
         table_of(x=pd.date_range("2020-01-01", periods=N).strftime("%d.%m.%y")),
         r"holds dates such as '01\.01\.20', whose order of day and month is not certain",
+    ),
+    "dates before noon": (
+        table_of(x=pd.date_range("2020-01-01", periods=N).strftime("%m/%d/%Y 10:%M AM")),
+        r"holds dates such as '01/01/2020 10:00 AM', whose order",
+    ),
+    "dates with names of months": (
+        table_of(x=pd.date_range("2020-01-01", periods=N).strftime("%d-%b-%Y")),
+        r"holds dates such as '01-Apr-2020'.*; write them as 2020-12-31",
     ),
     "classes that differ by a space": (
         table_of(y=["no", "no ", "yes", "yes"] * (N // 4)),
@@ -228,7 +240,7 @@ def test_kinds_are_found(tmp_path):
 
 @pytest.mark.parametrize("how", ["parquet", "csv", "csv.gz", "semicolons", "byte order mark"])
 def test_every_format_gives_the_same_table(how, tmp_path):
-    rows = frame(colour=["rot, dunkel", 'g"r', "a\nb", "é"] * (N // 4))
+    rows = frame(colour=["rot, dunkel", 'g"r', "a\nb", "é"] * (N // 4), gaps=["a", "NA", "", "None"] * (N // 4))
     path = tmp_path / f"my.{how if how in ('parquet', 'csv.gz') else 'csv'}"
     match how:
         case "parquet":
@@ -243,6 +255,7 @@ def test_every_format_gives_the_same_table(how, tmp_path):
     np.testing.assert_allclose(table.features.numeric[:, 0], rows["x"].to_numpy(np.float32), rtol=1e-6)
     categories = table.columns[1]["categories"]
     assert [categories[code] for code in table.features.categorical[:, 0]] == rows["colour"].tolist()
+    assert table.features.categorical[:8, 1].tolist() == [0, -1, -1, -1] * 2
     assert [table.classes[label] for label in table.labels] == rows["y"].tolist()
 
 
@@ -302,6 +315,35 @@ def test_columns_of_parquet_that_differ_by_case_alone_keep_their_names(tmp_path)
     frame(X=np.arange(N) % 7 + 0.5).to_parquet(tmp_path / "my.parquet")
     names = [card["name"] for card in load(source(tmp_path / "my.parquet")).columns]
     assert {"x", "X"} <= set(names)
+
+
+def test_whole_numbers_of_19_digits_keep_their_differences(tmp_path):
+    path = tmp_path / "my.parquet"
+    frame(x=1_700_000_000_000_000_000 + np.arange(N) % 90).to_parquet(path)
+    np.testing.assert_array_equal(load(source(path)).features.numeric[:, 0], np.arange(N) % 90)
+
+
+def test_rows_that_repeat_in_time_are_counted_as_the_split_removes_them(set_params):
+    x = np.random.default_rng(0).permutation(N // 2).tolist() * 2  # the test's rows stood in the first half too
+    frame(x=x, colour="red", at=pd.date_range("2020-01-01", periods=N)).to_csv("my.csv", index=False)
+    sizes = measure("my.csv", "y", time="at")["sizes"]["full"]
+    set_params(dataset=source(Path("my.csv"), time="at", split="time").model_dump())
+    prepare.main()
+    n_pool = len(np.load(PREPARED / "pool_labels.npy"))
+    assert n_pool == N // 2
+    assert n_pool / 2 < sizes[-1] <= n_pool
+
+
+def test_a_group_of_most_rows_is_named(tmp_path):
+    frame(who=[1] * 350 + list(range(2, 52))).to_csv(tmp_path / "my.csv", index=False)
+    with pytest.raises(InputError, match=r"dataset\.group='who': the group '1' has 350 of 400 rows, too many"):
+        measure(str(tmp_path / "my.csv"), "y", group="who")
+
+
+def test_a_column_called_by_a_number_can_be_the_target(workspace):
+    frame(**{"1": ["a", "b"] * (N // 2)}).to_csv(workspace / "my.csv", index=False)
+    text = compose.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=1"])
+    assert yaml.safe_load(text)["dataset"]["target"] == "1"
 
 
 def test_names_with_signs_of_markup_survive_into_the_card(set_params):

@@ -88,9 +88,12 @@ def _check(path: Path, pixels: NDArray[np.uint8], labels: NDArray[np.int64], cla
         rare = int(counts.argmin())
         least = f"at least {MIN_CLASS_IMAGES} are needed"
         raise InputError(f"{path}: the class {classes[rare]!r} has {counts[rare]} images; {least}, or leave it out")
-    if max(pixels.shape[1:3]) > MOST_SIDE:
-        size = f"{pixels.shape[1]} x {pixels.shape[2]}"
-        raise InputError(f"{path}: images of {size} exceed {MOST_SIDE}; scale them: dataset.side=64")
+    _check_side(path, *pixels.shape[1:3])
+
+
+def _check_side(path: Path, height: int, width: int) -> None:
+    if max(height, width) > MOST_SIDE:
+        raise InputError(f"{path}: images of {height} x {width} exceed {MOST_SIDE}; scale them: dataset.side=64")
 
 
 def _read_folder(
@@ -113,17 +116,25 @@ def _read_folder(
     if side is None and len(sizes := {size for _, size in shapes.values()}) > 1:
         example = " and ".join(f"{w} x {h}" for w, h in sorted(sizes)[:2])
         raise InputError(f"{path}: images of {len(sizes)} sizes ({example}); scale them: dataset.side=32")
-    pixels = np.stack([_decoded(file, mode, side) for file in files])
-    dropped = {"a file of another kind among the images": n_others} if n_others else {}
-    return pixels, np.array(labels, np.int64), classes, dropped
+    width, height = (side, side) if side else shapes[files[0]][1]
+    _check_side(path, height, width)
+    pixels = np.empty((len(files), height, width) if mode == "L" else (len(files), height, width, 3), np.uint8)
+    for i, file in enumerate(files):
+        pixels[i] = _decoded(file, mode, side)
+    n_stray = sum(p.suffix.lower() in SUFFIXES for p in path.iterdir() if p.is_file())
+    dropped = {"a file of another kind among the images": n_others, "an image beside the folders": n_stray}
+    return pixels, np.array(labels, np.int64), classes, {why: n for why, n in dropped.items() if n}
 
 
 def _header(file: Path) -> tuple[str, tuple[int, int]]:
     try:
         with Image.open(file) as image:
-            return image.mode, image.size
+            mode, size = image.mode, image.size
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} cannot be read as an image ({_one_line(error)}); mend it or remove it") from None
+    if mode.startswith(("I", "F")):  # would be clipped at 255
+        raise InputError(f"{file} has more than 8 bits a channel (mode {mode}); save it with brightness from 0 to 255")
+    return mode, size
 
 
 def _decoded(file: Path, mode: str, side: int | None) -> NDArray[np.uint8]:
@@ -152,6 +163,8 @@ def _read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[st
         raise InputError(f"{path} holds arrays of objects, and to load them is to run their code; {remedy}") from None
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read: {_one_line(error)}") from None
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise InputError(f"{path} holds {others[0]!r}, which is no array; write it with numpy.savez")
     images = [name for name, array in arrays.items() if array.ndim in (3, 4)]
     labels = [name for name, array in arrays.items() if array.ndim == 1]
     if len(images) != 1 or len(labels) != 1 or len(arrays) != 2:
@@ -169,8 +182,13 @@ def _read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[st
         raise InputError(f"{path}: the labels are {named.dtype}; bring whole numbers or text")
     if not pixels.size:
         raise InputError(f"{path} has no images; at least {MIN_IMAGES} are needed")
+    if named.dtype.kind == "S":
+        try:
+            named = np.char.decode(named, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: the labels are not in UTF-8 ({error.reason}); save them as text") from None
     classes, ids = np.unique(named, return_inverse=True)
-    return pixels, ids.astype(np.int64), [v.decode() if isinstance(v, bytes) else str(v) for v in classes.tolist()]
+    return pixels, ids.astype(np.int64), [str(value) for value in classes.tolist()]
 
 
 def _one_line(error: Exception) -> str:

@@ -155,7 +155,12 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str
     schema = f"SELECT name FROM parquet_schema({_literal(path)}) WHERE num_children IS NULL"
     names = [str(row[0]) for row in connection.execute(schema).fetchall()]
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
-    connection.execute(f"CREATE TABLE rows AS SELECT * FROM {reader} AS t({aliases})")
+    words = ", ".join(map(quoted, MISSING))
+    values = ", ".join(
+        f"CASE WHEN c{i} IN ({words}) THEN NULL ELSE c{i} END AS c{i}" if row[1] == "VARCHAR" else f"c{i}"
+        for i, row in enumerate(described)
+    )
+    connection.execute(f"CREATE TABLE rows AS SELECT {values} FROM {reader} AS t({aliases})")
     return names
 
 

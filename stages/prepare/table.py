@@ -26,6 +26,7 @@ from stages.prepare.tables import Table
 MIN_CLASS_ROWS, MOST_CLASSES = 10, 1000
 MOST_NUMBERS = 100  # distinct whole numbers that may still be classes
 CELLS_AT_ONCE, ROWS_AT_ONCE = 5_000_000, 500_000  # values of features, rows of labels read at a time
+LARGEST = 3e38  # number that 32 bits hold
 MOST_CATEGORIES = 100_000  # of a column, the most frequent; all others are one more
 MOST_LISTED = 1000  # categories named in the data card
 ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|index|key)$|[a-z]Id$|^unnamed: ?\d+$", re.IGNORECASE)
@@ -35,8 +36,8 @@ DATES = ("DATE", "TIMESTAMP")
 DATE_FORMATS = [
     f"{day}{clock}"
     for day in ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%d/%m/%y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%d-%m-%y",
-                "%b %d %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y")
-    for clock in ("", " %H:%M", " %H:%M:%S")
+                "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%B %d, %Y", "%d %B %Y")
+    for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 ]  # fmt: skip
 NO_TARGET = "dataset.target is missing; name the column to predict: dataset.target=y"
 
@@ -50,7 +51,7 @@ class Column:
     type: str
     kind: str  # numeric | categorical | date | timestamp
     missing: int
-    origin: float  # taken off a number or a time (in seconds), so that 32 bits tell its values apart
+    origin: float | int  # taken off a number or a time (in seconds), so that 32 bits tell its values apart
 
 
 def load(source: Source) -> Table:
@@ -102,27 +103,44 @@ def measure(
         named = {rows.key(name, role) for name, role in ((group, "group"), (time, "time")) if name}
         columns = learnable(rows, named | {key}, target)[0]
         n_test = test_rows(rows.n_rows) if n_test is None else n_test
-        n_held = n_test
-        if group:
-            by = rows.key(group, "group")
-            n_held += rows.one(f"SELECT max(n) FROM (SELECT count(*) AS n FROM rows GROUP BY {by})")[0]
         if time:
-            by = rows.key(time, "time")
-            _check_time(rows, by, time)
-            cut = f"SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)}"
-            n_held = rows.one(f"SELECT count(*) FROM rows WHERE {by} >= ({cut})")[0]
-        n_pool = sure_to_stay(_copies(rows, columns), n_held)
+            n_pool = _earlier(rows, columns, rows.key(time, "time"), time, n_test)
+        else:
+            most = _largest(rows, rows.key(group, "group"), group, n_test) if group else 0
+            n_pool = sure_to_stay(_copies(rows, columns), n_test + most)
     split = "group" if group else "time" if time else "random"
     return {"n_rows": rows.n_rows, "n_test": n_test, "split": split} | sizes_up_to(n_pool, len(classes), path)
 
 
 def _copies(rows: Rows, columns: Sequence[Column]) -> dict[int, int]:
     """How many different rows stand m times, by m."""
+    repeats = f"SELECT count(*) AS m FROM rows GROUP BY {_hashed(columns)}"
+    return dict(rows.connection.execute(f"SELECT m, count(*) FROM ({repeats}) GROUP BY m ORDER BY m").fetchall())
+
+
+def _hashed(columns: Sequence[Column]) -> str:
+    """SQL that is the same for rows with the same features."""
     seen = ", ".join(
         f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in _expressions(c)
     )
-    repeats = f"SELECT count(*) AS m FROM rows GROUP BY hash({seen})"
-    return dict(rows.connection.execute(f"SELECT m, count(*) FROM ({repeats}) GROUP BY m ORDER BY m").fetchall())
+    return f"hash({seen})"
+
+
+def _earlier(rows: Rows, columns: Sequence[Column], by: str, name: str, n_test: int) -> int:
+    """How many rows lie before the test's and repeat none of them."""
+    _check_time(rows, by, name)
+    cut = f"(SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)})"
+    tested = f"SELECT {_hashed(columns)} FROM rows WHERE {by} >= {cut}"
+    return int(rows.one(f"SELECT count(*) FROM rows WHERE {by} < {cut} AND {_hashed(columns)} NOT IN ({tested})")[0])
+
+
+def _largest(rows: Rows, by: str, name: str, n_test: int) -> int:
+    """Rows of the largest group, by which the test may outgrow n_test; raises InputError where none would be left."""
+    value, most = rows.one(f"SELECT {by}, count(*) AS n FROM rows GROUP BY {by} ORDER BY n DESC, {by} LIMIT 1")
+    if n_test + most >= rows.n_rows:
+        what = f"the group {str(value)!r} has {most} of {rows.n_rows} rows, too many to hold whole groups out"
+        raise InputError(f"dataset.group={name!r}: {what}; split by a column of smaller groups")
+    return int(most)
 
 
 def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
@@ -195,20 +213,21 @@ def _kind(type_name: str) -> str:
     return "categorical"
 
 
-def _origin(kind: str, low: Any, high: Any) -> float:
+def _origin(kind: str, low: Any, high: Any) -> float | int:
     if kind.startswith(DATES):
         return float(pd.Timestamp(low).timestamp())
     if kind.startswith(NUMBERS) and max(abs(low), abs(high)) > 100 * (high - low):
-        return float(low)
+        return int(low) if kind.endswith("INT") or kind.endswith("INTEGER") else float(low)
     return 0.0
 
 
 def _refuse_infinities(rows: Rows, key: str, name: str, kind: str) -> None:
     value = f"TRY_CAST({key} AS DOUBLE)"
     if kind.startswith(("FLOAT", "DOUBLE", "VARCHAR")) and _is_mostly_numeric(rows, key, kind):
-        n, first = rows.where(f"isinf({value})")
+        n, first = rows.where(f"abs({value}) > {LARGEST}")
         if n:
-            raise InputError(f"{rows.path}: the column {name!r} is infinite in {n} rows (first: {first}); mend it")
+            what = f"is infinite or beyond {LARGEST:g} in {n} rows (first: {first})"
+            raise InputError(f"{rows.path}: the column {name!r} {what}; mend it")
 
 
 def _is_mostly_numeric(rows: Rows, key: str, kind: str) -> bool:
@@ -295,7 +314,8 @@ def _expressions(column: Column) -> list[tuple[str, str, str]]:
     """Name, kind and SQL of what a column becomes: a date is days since the first, a month and a weekday."""
     key, name = column.key, column.name
     if column.kind == "numeric":
-        return [(name, "numeric", f"CAST({key} AS DOUBLE) - {column.origin!r}" if column.origin else key)]
+        wide = "HUGEINT" if isinstance(column.origin, int) else "DOUBLE"  # 64 bits of a whole number are more than 53
+        return [(name, "numeric", f"CAST({key} AS {wide}) - {column.origin!r}" if column.origin else key)]
     if column.kind == "categorical":
         return [(name, "categorical", f"CAST({key} AS VARCHAR)")]
     parts = [

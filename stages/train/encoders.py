@@ -5,12 +5,14 @@ time, and because its one-hot encoder has an entry for unseen categories only wh
 """
 
 import math
+import os
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from stages.common.artefacts import Features
+from stages.common.errors import InputError
 
 RARE = 3  # categories in fewer rows share the last entry, which also serves categories that were never seen
 FIRST, LAST = 12, 6  # letters of a word, from its start and from its end, that are categories of their own
@@ -39,6 +41,13 @@ class Encoder:
 
         The last entry of each category column is for rare and unseen ones. Pixels share one mean and one deviation.
         """
+        n_inputs = features.numeric.shape[1] + sum(len(vocabulary) + 1 for vocabulary in self.vocabularies)
+        if (n_bytes := 4 * len(features) * n_inputs) > _memory() / 4:
+            needed = (
+                f"{len(features)} rows of {n_inputs} inputs need {n_bytes / 1e9:.1f} GB, a quarter of the memory is"
+            )
+            remedy = "drop columns of many categories or lower scale.sizes"
+            raise InputError(f"{needed} {_memory() / 4e9:.1f} GB; {remedy}")
         numbers = self.standardised(features.numeric)
         is_missing = np.isnan(numbers)
         blocks = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
@@ -103,6 +112,11 @@ class SparseEncoder(Encoder):
 def n_ordered(features: Features) -> int:
     """How many columns of `ordinal` are numbers."""
     return features.numeric.shape[1] + math.prod(features.pixels.shape[1:])
+
+
+def _memory() -> int:
+    """Of this machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _flat_pixels(features: Features) -> NDArray[np.float32]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.frozen import FrozenEstimator
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
@@ -20,8 +20,8 @@ from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
 class EstimatorLearner:
     """The classifier on standardised numbers and one-hot categories, or on engineered features.
 
-    One without predict_proba gets probabilities from its decision function, by a sigmoid fitted on the held-out rows
-    (Platt 1999), so that these labels too are paid for.
+    One without predict_proba gets probabilities from its decision function by way of the held-out rows, so that these
+    labels too are paid for.
     """
 
     def __init__(self, config: params.Estimator, n_classes: int, threads: int):
@@ -38,12 +38,14 @@ class EstimatorLearner:
         draw = job.draw
         encoder = encoder_of(self.config.features, draw)
         X, X_held = encoder.matrix(draw.fit), encoder.matrix(draw.validation)
-        model = self._made(job)
-        complaint = fit_and_listen(model, X, draw.fit_labels)
+        try:
+            model = self._made(job)
+            complaint = fit_and_listen(model, X, draw.fit_labels)
+        except (TypeError, ValueError) as error:
+            remedy = "see to the learner's `arguments`, `settings` and `features`"
+            raise InputError(f"{self.config.estimator}: {str(error).splitlines()[0]}; {remedy}") from None
         if not hasattr(model, "predict_proba"):
-            is_known = np.isin(draw.validation_labels, draw.fit_labels)
-            calibrated = CalibratedClassifierCV(FrozenEstimator(model), method="sigmoid")
-            model = calibrated.fit(X_held[is_known], draw.validation_labels[is_known])
+            model = Calibrated(model, X_held, draw.validation_labels)
         self._fitted.append((encoder, model))
         return Record(
             "unconverged" if complaint else "ok",
@@ -59,11 +61,46 @@ class EstimatorLearner:
         accepted = inspect.signature(self.make).parameters
         own = {"random_state": job.seed % 2**32, "n_jobs": self.threads}
         arguments = self.config.arguments | job.setting.model_dump()
+        if isinstance(n_neighbors := arguments.get("n_neighbors"), int):
+            arguments["n_neighbors"] = min(n_neighbors, len(job.draw.fit_labels))  # with few labels: all of them
         return self.make(**{key: value for key, value in own.items() if key in accepted} | arguments)
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         fitted = [self._fitted[job] for job in jobs]
         return np.stack([aligned(model, encoder.matrix(features), self.n_classes) for encoder, model in fitted])
+
+
+class Calibrated:
+    """A classifier's scores as probabilities: softmax(slope * scores + shifts) of least loss on the held-out rows.
+
+    After Platt (1999) and Guo et al. (2017). The shifts, one a class, are held back by a penalty worth a single row, so
+    that a class without held-out rows keeps a probability.
+    """
+
+    def __init__(self, model: Any, X_held: Any, labels: NDArray[np.int64]):
+        self.model, self.classes_ = model, model.classes_
+        self.slope, self.shifts = 1.0, np.zeros(len(self.classes_))
+        is_known = np.isin(labels, self.classes_)
+        if is_known.any():
+            scores = self._scores(X_held)[is_known]
+            truth = np.equal.outer(labels[is_known], self.classes_).astype(np.float64)
+
+            def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+                log_p = log_softmax(x[0] * scores + x[1:], axis=1)
+                residuals = (np.exp(log_p) - truth) / len(truth)
+                gradient = np.append((residuals * scores).sum(), residuals.sum(axis=0) + x[1:] / len(truth))
+                return -(truth * log_p).sum() / len(truth) + x[1:] @ x[1:] / (2 * len(truth)), gradient
+
+            bounds = [(0.0, None)] + [(None, None)] * len(self.classes_)
+            found = minimize(loss, np.append(self.slope, self.shifts), jac=True, method="L-BFGS-B", bounds=bounds).x
+            self.slope, self.shifts = float(found[0]), found[1:]
+
+    def _scores(self, X: Any) -> NDArray[np.float64]:
+        scores = np.asarray(self.model.decision_function(X), np.float64)
+        return scores if scores.ndim == 2 else np.column_stack([np.zeros_like(scores), scores])
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        return np.asarray(softmax(self.slope * self._scores(X) + self.shifts, axis=1))
 
 
 def find_class(path: str) -> Any:
