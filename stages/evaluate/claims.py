@@ -115,7 +115,7 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
     def claim(name: str, wanted: list[tuple[str, str]]) -> Claim:
         missing = next(filter(None, (_missing(study, [(a, n_train), (b, n_train)]) for a, b in wanted)), "")
         if missing or not wanted:
-            return Claim(name, "not tested", missing or "no network is named in evaluate.claims.networks")
+            return Claim(name, "not tested", missing or "too few networks are named in evaluate.claims.networks")
         tests: list[Json] = []
         for step in wanted:
             gain = steps[step]
