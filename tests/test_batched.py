@@ -12,6 +12,7 @@ from stages.train import params
 from stages.train.adamw import BatchedAdamW
 from stages.train.batched import Bags, BatchedNetwork, Dropout, Inputs, Shape
 from stages.train.blocks import NetworkEncoder, bags_of, blocks_of, places_of
+from stages.train.encoders import RobustEncoder
 from stages.train.fits import Draw, Job
 from stages.train.networks import NetworkLearner
 from stages.train.ngrams import N_BUCKETS, marked
@@ -307,11 +308,26 @@ def test_only_ngrams_of_fitted_words_have_a_vector():
     assert found.n_each.tolist() == [len(bags("ab").codes), 2]  # the two marks
 
 
+def test_batches_of_draws_that_differ_are_their_one_hot_inputs():
+    generator = np.random.default_rng(0)
+    numbers, codes = generator.normal(size=(40, 2)).astype(np.float32), generator.integers(0, 4, (40, 2), np.int32)
+    gaps = np.where(generator.random((40, 2)) < 0.3, np.float32(np.nan), numbers)
+    draws = [Features(numbers[:30], codes[:30] % 2), Features(gaps, codes)]  # inputs: 2 + 3 + 3, 2 + 2 + 5 + 5
+    encoders = [NetworkEncoder(draw, CONFIG) for draw in draws]
+    block = blocks_of(encoders, [(draw, np.zeros(len(draw), np.int64)) for draw in draws])
+    rows = torch.stack([torch.randperm(30), torch.randperm(30) + 10])
+    X = block.inputs(torch.tensor([[0], [1]]), rows).X.numpy()
+    assert X.shape == (2, 30, 14)
+    for draw, n_inputs in enumerate((8, 14)):
+        expected = RobustEncoder(draws[draw]).one_hot(draws[draw][rows[draw].numpy()])
+        np.testing.assert_array_equal(X[draw], np.pad(expected, ((0, 0), (0, 14 - n_inputs))))
+
+
 def test_letters_find_their_place_and_unknown_ones_share_the_last():
     config = CONFIG.model_copy(update={"filters": params.Filters(number=4, window=3, dimensions=2)})
     encoder = NetworkEncoder(Features(letters=letters_of(["aab", "bba", "abz"])), config)  # z once: rare
     assert encoder.n_letters == 6
-    _, letters = encoder.encoded(Features(letters=letters_of(["abq"])))
+    letters = encoder.encoded(Features(letters=letters_of(["abq"]))).letters
     assert letters[0, :6].tolist() == [1, 3, 4, 5, 2, 0]
 
 

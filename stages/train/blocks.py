@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
@@ -18,7 +20,15 @@ from stages.train.ngrams import END, N_BUCKETS, START, buckets_of, marked
 
 CHUNK = 8192  # rows looked at at once
 MOST_EMBEDDED = 128  # numbers; with more of them none is embedded: the first layer sees enough
-Encoded = tuple[NDArray[np.float32], NDArray[np.int32]]  # inputs, letters
+
+
+class Encoded(NamedTuple):
+    """Rows as an encoder gives them."""
+
+    dense: NDArray[np.float32]  # (n_rows, n_dense), the first of the inputs
+    ones: NDArray[np.int32]  # (n_rows, n_categorical) the inputs that are 1; those between are 0
+    letters: NDArray[np.int32]  # (n_rows, width), no columns where there are none
+    n_inputs: int
 
 
 class NetworkEncoder:
@@ -37,7 +47,7 @@ class NetworkEncoder:
             raise InputError("networks have no engineered features of tables; set dataset.network_features=raw")
         self.has_ngrams = config.features == "engineered" and is_word
         has_hog = config.features == "engineered" and is_image
-        self.encoder = HogEncoder() if has_hog else RobustEncoder(self._dense(features))
+        self.encoder: HogEncoder | RobustEncoder = HogEncoder() if has_hog else RobustEncoder(self._dense(features))
         n_numbers = features.numeric.shape[1]
         self.n_embedded = n_numbers if config.frequencies and n_numbers <= MOST_EMBEDDED else 0
         if self.has_filters:
@@ -50,14 +60,19 @@ class NetworkEncoder:
         return len(self.vocabulary) + 2 if self.has_filters else 0
 
     def encoded(self, features: Features) -> Encoded:
-        """(n_rows, n_inputs) float32 and (n_rows, width) int32, no columns where there are no letters."""
         if self.has_ngrams:
             letters = marked(features.letters)
         elif self.has_filters:
             letters = self._places(marked(features.letters))
         else:
             letters = np.empty((len(features), 0))
-        return self.encoder.matrix(self._dense(features)), letters.astype(np.int32)
+        if isinstance(self.encoder, HogEncoder):
+            dense, ones = self.encoder.matrix(features), np.empty((len(features), 0), np.int32)
+            n_inputs = dense.shape[1]
+        else:
+            dense, ones = self.encoder.compact(self._dense(features))
+            n_inputs = self.encoder.n_inputs
+        return Encoded(dense, ones, letters.astype(np.int32), n_inputs)
 
     def _dense(self, features: Features) -> Features:
         """Without the letters where they go another way."""
@@ -74,12 +89,15 @@ class NetworkEncoder:
 class Block:
     """The encoded rows of all draws in one tensor; draws with fewer rows are filled up with zeros.
 
-    X: (n_draws, n_most, n_inputs) float32, y: (n_draws, n_most) int64, n_rows: of each draw; letters: (n_draws, n_most,
+    dense: (n_draws, n_most, n_dense) float32; ones: (n_draws, n_most, n_categorical) int32; n_inputs: of a network,
+    whose batches alone are spelt out; y: (n_draws, n_most) int64, n_rows: of each draw; letters: (n_draws, n_most,
     width) int32, no columns where there are none; places: (n_draws, N_BUCKETS) int32 place of each bucket's vector in
     the table of its draw, -1 for those of no fitted row; None where letters are not for n-grams.
     """
 
-    X: Tensor
+    dense: Tensor
+    ones: Tensor
+    n_inputs: int
     y: Tensor
     n_rows: list[int]
     letters: Tensor
@@ -87,28 +105,28 @@ class Block:
 
     @classmethod
     def of(cls, encoded: list[Encoded], labels: list[NDArray[np.int64]], n_inputs: int) -> "Block":
-        matrices, words = [matrix for matrix, _ in encoded], [letters for _, letters in encoded]
-        n_rows = [len(matrix) for matrix in matrices]
-        letters = torch.zeros(len(words), max(n_rows), words[0].shape[1], dtype=torch.int32)
-        for of_draw, of_words in zip(letters, words, strict=True):
-            of_draw[: len(of_words)] = torch.from_numpy(of_words)
-        X = torch.zeros(len(matrices), max(n_rows), n_inputs)
-        y = torch.zeros(len(matrices), max(n_rows), dtype=torch.int64)
-        for i, (matrix, label) in enumerate(zip(matrices, labels, strict=True)):
-            X[i, : len(matrix), : matrix.shape[1]] = torch.from_numpy(matrix)
-            y[i, : len(label)] = torch.from_numpy(np.array(label))
-        return cls(X, y, n_rows, letters)
+        return cls(
+            _stacked([rows.dense for rows in encoded], torch.float32),
+            _stacked([rows.ones for rows in encoded], torch.int32),
+            n_inputs,
+            _stacked([np.array(of_draw)[:, None] for of_draw in labels], torch.int64)[:, :, 0],
+            [len(rows.dense) for rows in encoded],
+            _stacked([rows.letters for rows in encoded], torch.int32),
+        )
 
     def to(self, device: torch.device) -> "Block":
         places = None if self.places is None else self.places.to(device)
-        return Block(self.X.to(device), self.y.to(device), self.n_rows, self.letters.to(device), places)
+        moved = {name: getattr(self, name).to(device) for name in ("dense", "ones", "y", "letters")}
+        return replace(self, **moved, places=places)
 
     def with_places(self, places: Tensor | None) -> "Block":
         return replace(self, places=places)
 
     def inputs(self, draws: Tensor, rows: Tensor | slice) -> Inputs:
         """Of each model its rows of its draw; draws: (M, 1), rows: (M, B), or draws: (M,) and a slice for all."""
-        X, letters = self.X[draws, rows], self.letters[draws, rows]
+        X, letters = self.dense[draws, rows], self.letters[draws, rows]
+        if self.n_inputs > X.shape[2]:
+            X = pad(X, (0, self.n_inputs - X.shape[2])).scatter_(2, self.ones[draws, rows].long(), 1.0)
         if not letters.shape[2]:
             return Inputs(X)
         if self.places is None:
@@ -143,5 +161,13 @@ def blocks_of(
 ) -> Block:
     """One block of all draws' rows and labels, with at least so many inputs."""
     encoded = [encoder.encoded(features) for encoder, (features, _) in zip(encoders, rows, strict=True)]
-    widest = max(n_inputs, *(matrix.shape[1] for matrix, _ in encoded), 0)
+    widest = max(n_inputs, *(rows_of_draw.n_inputs for rows_of_draw in encoded))
     return Block.of(encoded, [labels for _, labels in rows], widest)
+
+
+def _stacked(matrices: Sequence[NDArray], dtype: torch.dtype) -> Tensor:
+    """(n_draws, n_most, widest), zeros where a draw has fewer rows or columns."""
+    stacked = torch.zeros(len(matrices), max(map(len, matrices)), max(m.shape[1] for m in matrices), dtype=dtype)
+    for of_draw, matrix in zip(stacked, matrices, strict=True):
+        of_draw[: matrix.shape[0], : matrix.shape[1]] = torch.from_numpy(matrix)
+    return stacked

@@ -34,31 +34,48 @@ class Encoder:
         self.has_missing = is_missing.any(axis=0)
         self.vocabularies = [_vocabulary(codes) for codes in _codes(features).T]
         pixels = features.pixels
+        self.n_pixels = math.prod(pixels.shape[1:])
         self.brightness = (float(pixels.mean()), float(pixels.std()) or 1.0) if pixels.size else (0.0, 1.0)
 
-    def one_hot(self, features: Features) -> NDArray[np.float32]:
-        """(n_rows, n_inputs): standardised numbers, 0 where missing; indicators of missing; categories one-hot; pixels.
+    @property
+    def n_dense(self) -> int:
+        """Inputs that are not one-hot."""
+        return len(self.mean) + int(self.has_missing.sum()) + self.n_pixels
 
-        The last entry of each category column is for rare and unseen ones. Pixels share one mean and one deviation.
+    @property
+    def n_inputs(self) -> int:
+        return self.n_dense + sum(len(vocabulary) + 1 for vocabulary in self.vocabularies)
+
+    def compact(self, features: Features) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """(n_rows, n_dense): standardised numbers, 0 where missing; indicators of missing; pixels, which share one mean
+        and one deviation; and (n_rows, n_categorical): which of all inputs is the 1 of each category column.
+
+        The last input of each category column is for rare and unseen ones.
         """
-        n_inputs = features.numeric.shape[1] + sum(len(vocabulary) + 1 for vocabulary in self.vocabularies)
-        if (n_bytes := 4 * len(features) * n_inputs) > _memory() / 4:
-            needed = (
-                f"{len(features)} rows of {n_inputs} inputs need {n_bytes / 1e9:.1f} GB, a quarter of the memory is"
-            )
-            remedy = "drop columns of many categories or lower scale.sizes"
-            raise InputError(f"{needed} {_memory() / 4e9:.1f} GB; {remedy}")
         numbers = self.standardised(features.numeric)
         is_missing = np.isnan(numbers)
-        blocks = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
-        for places, vocabulary in zip(self.positions(features), self.vocabularies, strict=True):
-            block = np.zeros((len(features), len(vocabulary) + 1), np.float32)
-            block[np.arange(len(features)), places] = 1
-            blocks.append(block)
+        dense = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
         if features.pixels.shape[1]:
             mean, deviation = self.brightness
-            blocks.append((_flat_pixels(features) - np.float32(mean)) / np.float32(deviation))
-        return np.concatenate(blocks, axis=1)
+            dense.append((_flat_pixels(features) - np.float32(mean)) / np.float32(deviation))
+        ones = np.empty((len(features), len(self.vocabularies)), np.int32)
+        first = self.n_dense
+        for column, places, vocabulary in zip(ones.T, self.positions(features), self.vocabularies, strict=True):
+            column[:] = first + places
+            first += len(vocabulary) + 1
+        return np.concatenate(dense, axis=1), ones
+
+    def one_hot(self, features: Features) -> NDArray[np.float32]:
+        """(n_rows, n_inputs): what `compact` gives, spelt out; raises InputError where that needs too much memory."""
+        if (n_bytes := 4 * len(features) * self.n_inputs) > _memory() / 4:
+            needed = f"{len(features)} rows of {self.n_inputs} inputs need {n_bytes / 1e9:.1f} GB"
+            remedy = "drop columns of many categories or lower scale.sizes"
+            raise InputError(f"{needed}, a quarter of the memory is {_memory() / 4e9:.1f} GB; {remedy}")
+        dense, ones = self.compact(features)
+        X = np.zeros((len(features), self.n_inputs), np.float32)
+        X[:, : dense.shape[1]] = dense
+        np.put_along_axis(X, ones, np.float32(1), axis=1)
+        return X
 
     def standardised(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n_rows, n_numeric), NaN where missing."""
@@ -102,11 +119,9 @@ class SparseEncoder(Encoder):
 
     def matrix(self, features: Features) -> sparse.csr_matrix:  # type: ignore[override]
         """The same (n_rows, n_inputs) as one_hot, sparse."""
-        n_entries = [len(vocabulary) + 1 for vocabulary in self.vocabularies]
-        first = np.cumsum([0, *n_entries])
-        places = np.column_stack(self.positions(features)) + first[:-1]
+        _, places = self.compact(features)
         ends = np.arange(len(places) + 1) * places.shape[1]
-        return sparse.csr_matrix((np.ones(places.size), places.ravel(), ends), shape=(len(places), int(first[-1])))
+        return sparse.csr_matrix((np.ones(places.size), places.ravel(), ends), shape=(len(places), self.n_inputs))
 
 
 def n_ordered(features: Features) -> int:

@@ -27,7 +27,7 @@ class NetworkLearner:
         self._draw_of_job = [draws.index(job.draw) for job in jobs]
         self._encoders = [NetworkEncoder(draw.fit, self.config) for draw in draws]
         fit_block = blocks_of(self._encoders, [(draw.fit, draw.fit_labels) for draw in draws])
-        self._n_inputs = fit_block.X.shape[2]
+        self._n_inputs = fit_block.n_inputs
         held = [(draw.validation, draw.validation_labels) for draw in draws]
         validation_block = blocks_of(self._encoders, held, self._n_inputs)
         self._places = places_of(fit_block) if self._encoders[0].has_ngrams else None

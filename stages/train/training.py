@@ -183,7 +183,7 @@ class BatchedTraining(pl.LightningModule):
         block = self.validation_block
         n_rows = torch.tensor(block.n_rows, device=self.device)[self.draws]  # (M,)
         total = torch.zeros(len(self.draws), device=self.device)
-        for start in range(0, block.X.shape[1], CHUNK):
+        for start in range(0, block.y.shape[1], CHUNK):
             chunk = slice(start, start + CHUNK)
             y = block.y[self.draws, chunk]
             places = torch.arange(start, start + y.shape[1], device=self.device)
