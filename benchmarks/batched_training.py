@@ -23,11 +23,13 @@ from stages.train.networks import NetworkLearner
 from stages.train.training import find_hardware, trainer
 
 N_ROWS, N_INPUTS, EPOCHS, BATCH = 16_384, 140, 6, 256
-SETTING = params.NetworkSetting(learning_rate=1e-3, weight_decay=0.1, dropout=0.0)
+SETTING = params.NetworkSetting(
+    learning_rate=1e-3, weight_decay=0.1, dropout=0.0, label_smoothing=0.0, wave_deviation=0.1
+)
 CONFIG = params.Network(
-    kind="network", features="raw", units=64, layers=2, frequencies=0, dimensions=1, highest_frequency=1.0,
+    kind="network", features="raw", units=64, layers=2, frequencies=0, dimensions=1,
     filters=None, batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1,
-    patience=99, settings=[SETTING],
+    patience=10_000, settings=[SETTING],
 )  # fmt: skip
 
 
@@ -36,7 +38,7 @@ class Single(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(N_INPUTS, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
+        self.layers = nn.Sequential(nn.Linear(N_INPUTS, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 2))
 
     def training_step(self, batch, _):
         x, y = batch

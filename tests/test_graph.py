@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +17,7 @@ from tests.conftest import ROOT
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 ROOMS = ["prepare", "subsample", "train", "evaluate", "plot"]
+LINE = ["prepare", "subsample", "tune", "train", "evaluate", "plot"]  # tune is train's code
 
 
 def imported_files(module: str) -> set[Path]:
@@ -49,7 +51,7 @@ def is_declared(path: Path, deps: list[str]) -> bool:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_first_party_file_a_stage_imports_is_among_its_deps(stage):
-    module = "stages.compose" if stage == "guard" else f"stages.{stage}.__main__"
+    module = {"guard": "stages.compose", "tune": "stages.train.__main__"}.get(stage, f"stages.{stage}.__main__")
     files = imported_files(module)
     assert files, module
     if stage == "prepare":  # sources are imported by name
@@ -80,6 +82,7 @@ def test_test_labels_are_no_input_of_training():
 
 def test_cell_outputs_are_cached_and_results_in_git_are_not():
     assert STAGES["train"]["outs"] == ["data/predictions/${item.learner}/${item.n}"]
+    assert STAGES["tune"]["outs"] == ["data/tuning/${item.learner}", "data/timings/${item.learner}/tune.json"]
     kept_in_git = [out for stage in STAGES.values() for out in stage.get("outs", []) + stage.get("metrics", [])
                    if isinstance(out, dict)]  # fmt: skip
     assert all(list(out.values()) == [{"cache": False}] for out in kept_in_git)
@@ -120,9 +123,12 @@ def run(work: Path, module: str, *arguments: str) -> subprocess.CompletedProcess
 def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study: Path, tmp_path: Path):
     full = yaml.safe_load((stripped_study / "params.yaml").read_text())
     grid = full["grid"]
-    for stage in ROOMS:
-        cells = [(learner, str(n)) for learner in grid["learners"] for n in grid["sizes"]] if stage == "train" else [()]
-        for cell in cells:
+    learners, sizes = grid["learners"], map(str, grid["sizes"])
+    cells_of: dict[str, list[tuple[str, ...]]] = {
+        "tune": [(learner, "") for learner in learners], "train": list(product(learners, sizes)),
+    }  # fmt: skip
+    for stage in LINE:
+        for cell in cells_of.get(stage, [()]):
 
             def fill(text: str, cell: tuple[str, ...] = cell) -> str:
                 text = text.replace("${dataset.path}", full["dataset"]["path"])
@@ -137,7 +143,8 @@ def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
             (alone / "params.yaml").write_text(yaml.safe_dump(strip(full, [fill(k) for k in STAGES[stage]["params"]])))
-            run(alone, f"stages.{stage}", *cell)
+            command = ["stages.train", "--tune", cell[0]] if stage == "tune" else [f"stages.{stage}", *cell]
+            run(alone, *command)
             for out in STAGES[stage]["outs"] + STAGES[stage].get("metrics", []):
                 name = fill(out if isinstance(out, str) else next(iter(out)))
                 made, kept = alone / name, stripped_study / name
@@ -154,8 +161,10 @@ def test_each_stage_runs_with_its_declared_keys_and_inputs_alone(stripped_study:
 def test_the_committed_lock_is_of_these_params_and_of_this_grid():
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    cells = {f"train@{learner}-{n}" for learner in params["grid"]["learners"] for n in params["grid"]["sizes"]}
+    learners = params["grid"]["learners"]
+    cells = {f"train@{learner}-{n}" for learner in learners for n in params["grid"]["sizes"]}
     assert {name for name in lock if name.startswith("train@")} == cells
+    assert {name for name in lock if name.startswith("tune@")} == {f"tune@{learner}" for learner in learners}
     for name, stage in lock.items():
         for key, value in stage.get("params", {}).get("params.yaml", {}).items():
             expected = params
@@ -169,8 +178,8 @@ def test_cells_without_a_network_never_import_torch():
         "import sys; from stages.train.__main__ import make_learner; from stages.train.params import *\n"
         "make_learner(LogisticRegression(kind='logistic_regression', features='raw', solver='lbfgs', max_iter=1,"
         " settings=[{'C': 1}]), 2, 1)\n"
-        "make_learner(GradientBoosting(kind='gradient_boosting', max_iter=1, patience=1,"
-        " settings=[{'learning_rate': .1, 'max_leaf_nodes': 2, 'l2_regularization': 0}]), 2, 1)\n"
+        "make_learner(GradientBoosting(kind='gradient_boosting', library='lightgbm', max_rounds=1, patience=1,"
+        " arguments={}, settings=[{}]), 2, 1)\n"
         "sys.exit(bool({'torch', 'pytorch_lightning'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -2,12 +2,13 @@
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, RobustScaler
 
 from stages.common import artefacts
 from stages.common.artefacts import Features
@@ -16,11 +17,11 @@ from stages.common.params import validated
 from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
-from stages.train.budget import Pool, Replicate, fit_and_tune, held_out
-from stages.train.encoders import Encoder, RobustEncoder, SparseEncoder, n_ordered
+from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, held_out, tune_and_fit
+from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import NGRAM_SCALE, HogEncoder, NgramEncoder
 from stages.train.fits import Draw, Job, Record, log_loss
-from stages.train.traditional import LogisticRegressionLearner
+from stages.train.logistic_regression import LogisticRegressionLearner
 
 BUDGET = params.Train(seed=0, threads=1, validation_share=0.2, validation_rows=8192, timeout_seconds=60)
 
@@ -32,16 +33,17 @@ LOGISTIC = {
     "settings": [{"C": 1.0}, {"C": 1e-6}],
 }
 BOOSTING = {
-    "kind": "gradient_boosting", "max_iter": 200, "patience": 10,
-    "settings": [{"learning_rate": 0.1, "max_leaf_nodes": 7, "l2_regularization": 1.0},
-                 {"learning_rate": 0.0001, "max_leaf_nodes": 2, "l2_regularization": 1.0}],
+    "kind": "gradient_boosting", "library": "lightgbm", "max_rounds": 200, "patience": 10,
+    "arguments": {"lambda_l2": 1.0, "min_data_in_leaf": 5},
+    "settings": [{"learning_rate": 0.1, "num_leaves": 7}, {"learning_rate": 0.0001, "num_leaves": 2}],
 }  # fmt: skip
 NETWORK = {
     "kind": "network", "features": "raw", "units": 8, "layers": 1, "frequencies": 4, "dimensions": 3,
-    "highest_frequency": 2.0, "filters": None, "batch_size": 64, "epochs": 4, "min_steps": 60,
-    "warmup": 0.1, "patience": 50,
-    "settings": [{"learning_rate": 0.01, "weight_decay": 0.1, "dropout": 0.1},
-                 {"learning_rate": 1e-6, "weight_decay": 0.0, "dropout": 0.0}],
+    "filters": None, "batch_size": 64, "epochs": 4, "min_steps": 60, "warmup": 0.1, "patience": 50,
+    "settings": [{"learning_rate": 0.003, "weight_decay": 0.1, "dropout": 0.1, "label_smoothing": 0.05,
+                  "wave_deviation": 0.1},
+                 {"learning_rate": 1e-6, "weight_decay": 0.0, "dropout": 0.0, "label_smoothing": 0.0,
+                  "wave_deviation": 0.1}],
 }  # fmt: skip
 
 ENGINEERED = LOGISTIC | {"features": "engineered", "solver": "lbfgs", "settings": [{"C": 0.1}, {"C": 1e-6}]}
@@ -56,8 +58,12 @@ NEIGHBOURS = {
     "kind": "estimator", "estimator": "sklearn.neighbors.KNeighborsClassifier", "features": "raw", "arguments": {},
     "settings": [{"n_neighbors": 7}],
 }  # fmt: skip
-LEARNERS = {"logistic": LOGISTIC, "engineered": ENGINEERED, "boosting": BOOSTING, "forest": FOREST,
-            "network": NETWORK}  # fmt: skip
+SKLEARN_BOOSTING = BOOSTING | {
+    "library": "sklearn", "arguments": {"l2_regularization": 1.0},
+    "settings": [{"learning_rate": 0.1, "max_leaf_nodes": 7}, {"learning_rate": 0.0001, "max_leaf_nodes": 2}],
+}  # fmt: skip
+LEARNERS = {"logistic": LOGISTIC, "engineered": ENGINEERED, "boosting": BOOSTING, "sklearn": SKLEARN_BOOSTING,
+            "forest": FOREST, "network": NETWORK}  # fmt: skip
 
 each_learner = pytest.mark.parametrize("config", LEARNERS.values(), ids=LEARNERS)
 
@@ -88,7 +94,6 @@ def test_a_fit_beats_the_constant_predictor_and_gives_probabilities(config, blob
         assert log_loss(labels[400:], p) < 0.62 < np.log(2)
         own = learner.predict_proba(job.draw.validation, [jobs.index(job)])[0]
         assert record.validation_loss == pytest.approx(log_loss(job.draw.validation_labels, own), abs=1e-5)
-        assert (record.n_parameters, record.train_flops) == (None, None) or kind.kind != "estimator"
         assert record.n_parameters is None or record.n_parameters > 0
         assert record.train_flops is None or record.train_flops > 0
 
@@ -104,6 +109,61 @@ def test_the_same_jobs_give_the_same_bytes(config, blobs):
         return learner.predict_proba(features[300:], [1, 0]).tobytes()
 
     assert predicted() == predicted()
+
+
+@each_learner
+def test_a_refit_is_a_fit_of_all_rows_and_forgets_which_were_held_out(config, blobs):
+    features, labels = blobs
+    kind = parse(config)
+    draw = draw_of(features, labels, slice(0, 300))
+    np.testing.assert_array_equal(draw.whole.fit_labels, labels[:300])
+    np.testing.assert_array_equal(draw.whole.fit.numeric, features.numeric[:300])
+    learner, _ = make_learner(kind, 2, threads=1)
+    jobs = [Job(draw, kind.settings[1], 3), Job(draw, kind.settings[0], 3)]
+    first = learner.fit(jobs)
+    before = learner.predict_proba(features[300:], [1])[0]
+    (record,) = learner.refit([1])
+    after = learner.predict_proba(features[300:], [0])[0]
+    assert record.validation_loss == first[1].validation_loss
+    assert not np.array_equal(before, after)
+    assert log_loss(labels[300:], after) < log_loss(labels[300:], before) + 0.03
+    if first[1].train_flops is not None:
+        assert record.train_flops is not None
+        assert record.train_flops > first[1].train_flops
+    again, _ = make_learner(kind, 2, threads=1)
+    again.fit(jobs[1:])
+    again.refit([0])
+    np.testing.assert_allclose(again.predict_proba(features[300:], [0])[0], after, atol=1e-5)
+
+
+@pytest.mark.parametrize("library", ["lightgbm", "sklearn", "xgboost", "catboost"])
+def test_each_booster_takes_missing_values_and_categories_as_they_are(library):
+    pytest.importorskip(library)
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(3000, 1)).astype(np.float32)
+    numbers[rng.random(3000) < 0.3] = np.nan
+    codes = rng.integers(12, size=(3000, 1)).astype(np.int32)
+    labels = (np.isnan(numbers[:, 0]) ^ np.isin(codes[:, 0], [1, 4, 6, 9])).astype(np.int64)
+    features = Features(numbers, codes)
+    config = {"kind": "gradient_boosting", "library": library, "max_rounds": 60, "patience": 10, "arguments": {},
+              "settings": [{"learning_rate": 0.3}]}  # fmt: skip
+    learner, _ = make_learner(parse(config), 2, threads=1)
+    (record,) = learner.fit([Job(draw_of(features, labels, slice(0, 2000)), parse(config).settings[0], 0)])
+    assert 1 <= record.epochs <= 60
+    assert log_loss(labels[2000:], learner.predict_proba(features[2000:], [0])[0]) < 0.1
+
+
+def test_boosting_says_where_it_was_cut_off_and_what_a_library_does_not_take(blobs):
+    features, labels = blobs
+    draw = draw_of(features, labels, slice(0, 300))
+    cut = parse(BOOSTING | {"max_rounds": 3})
+    learner, _ = make_learner(cut, 2, threads=1)
+    (record,) = learner.fit([Job(draw, cut.settings[0], 0)])
+    assert (record.status, record.reason) == ("unconverged", "the validation loss still fell at max_rounds=3")
+    wrong = parse(BOOSTING | {"settings": [{"num_leaves": -5}]})
+    learner, _ = make_learner(wrong, 2, threads=1)
+    with pytest.raises(InputError, match=r"^lightgbm: .*num_leaves.*; see to the learner's `arguments` and `settings`"):
+        learner.fit([Job(draw, wrong.settings[0], 0)])
 
 
 @each_learner
@@ -141,15 +201,15 @@ def test_tuning_takes_the_setting_with_the_lower_held_out_loss(config, blobs):
     rng = np.random.default_rng(0)
     replicates = [Replicate(i, i, rng.permutation(400)[:200], seed=i) for i in range(3)]
     learner, _ = make_learner(kind, 2, threads=1)
-    tuning = params.Tuning(n_settings=2, tuning_rows=128)
     pool = Pool(features, labels, None)
-    outcomes, probabilities = fit_and_tune(learner, replicates, pool, kind.settings, BUDGET, tuning, features[400:])
+    choices, records, probabilities = tune_and_fit(learner, replicates, pool, kind.settings, BUDGET, features[400:])
     assert probabilities.shape == (3, 200, 2)
-    for outcome in outcomes:
-        assert len(outcome.tuning_losses) == 2
+    for choice, record in zip(choices, records, strict=True):
+        assert len(choice.losses) == 2
         # The second setting of each learner is crippled.
-        assert outcome.setting == kind.settings[0]
-        assert outcome.tuning_losses[0] < outcome.tuning_losses[1]
+        assert (choice.index, choice.setting) == (0, kind.settings[0])
+        assert choice.losses[0] < choice.losses[1]
+        assert record.validation_loss == choice.losses[0]
 
 
 class Spy:
@@ -160,6 +220,7 @@ class Spy:
         self.calls: list[list[Job]] = []
         self.rows: list[set[int]] = []  # of each replicate
         self.prefixes: list[set[int]] = []
+        self.refitted: list[Job] = []
 
     def fit(self, jobs):
         self.calls.append(jobs)
@@ -171,7 +232,12 @@ class Spy:
             for job in jobs
         ]
 
+    def refit(self, jobs):
+        self.refitted = [self.calls[-1][job] for job in jobs]
+        return [Record("ok", "", 0.1, 0.2, 1, 1, 1) for _ in jobs]
+
     def predict_proba(self, features, jobs):
+        assert len(jobs) == len(self.refitted)
         return np.full((len(jobs), len(features), 2), 0.5, np.float32)
 
 
@@ -182,9 +248,13 @@ def spied(n: int, tuning_rows: int, groups: np.ndarray | None = None) -> Spy:
     replicates = [Replicate(i, i, rng.permutation(1000)[:n], seed=i) for i in range(3)]
     spy = Spy(best=1)
     settings = [params.LogisticRegressionSetting(C=c) for c in (1.0, 2.0, 3.0)]
-    tuning = params.Tuning(n_settings=2, tuning_rows=tuning_rows)
-    outcomes, _ = fit_and_tune(spy, replicates, pool, settings, BUDGET, tuning, features[:5])
-    assert all(outcome.setting == settings[1] for outcome in outcomes)
+    if n <= tuning_rows:
+        choices, _, _ = tune_and_fit(spy, replicates, pool, settings[:2], BUDGET, features[:5])
+    else:
+        prefixes = [replace(replicate, rows=replicate.rows[:tuning_rows]) for replicate in replicates]
+        choices = compete(spy, prefixes, pool, settings[:2], BUDGET).choices
+        fit_chosen(spy, replicates, pool, choices, BUDGET, features[:5])
+    assert all(choice.setting == settings[1] for choice in choices)
     spy.rows = [set(r.rows) for r in replicates]
     spy.prefixes = [set(r.rows[:tuning_rows]) for r in replicates]
     return spy
@@ -203,6 +273,7 @@ def test_only_the_n_labels_are_used_and_a_fifth_of_them_is_held_out():
         assert fit | held == spy.rows[i // 2]
         assert not fit & held
         assert len(held) == 40
+    assert spy.refitted == jobs[1::2]  # the choice is fitted again
 
 
 def test_beyond_tuning_rows_the_settings_compete_on_the_prefix_and_the_choice_is_fitted_on_all_rows():
@@ -216,6 +287,20 @@ def test_beyond_tuning_rows_the_settings_compete_on_the_prefix_and_the_choice_is
         fit, held = rows_of(job.draw)
         assert fit | held == spy.rows[i]
         assert len(held) == 80
+        assert job.setting == params.LogisticRegressionSetting(C=2.0)
+    assert spy.refitted == final
+
+
+def test_crossed_initialisations_take_the_choice_of_their_draw():
+    features = Features(np.arange(300, dtype=np.float32)[:, None])
+    pool = Pool(features, np.arange(300) % 2, None)
+    settings = [params.LogisticRegressionSetting(C=c) for c in (1.0, 2.0)]
+    choices = [Choice(i, settings[i], [0.1, 0.1]) for i in (1, 0)]
+    spy = Spy(best=0)
+    pairs = [(0, 0), (1, 1), (0, 1), (1, 0)]
+    replicates = [Replicate(draw, init, np.arange(100) + 100 * draw, seed=init) for draw, init in pairs]
+    fit_chosen(spy, replicates, pool, choices, BUDGET, features[:5])
+    assert [job.setting for job in spy.calls[0]] == [settings[1], settings[0], settings[1], settings[0]]
 
 
 def test_no_group_stands_on_both_sides_of_the_held_out_rows():
@@ -244,12 +329,13 @@ def test_encodings_are_those_of_scikit_learn(blobs):
     features, _ = blobs
     fit, new = features[:400], features[400:]
     encoder = Encoder(fit)
-    scaled = StandardScaler().fit(fit.numeric).transform(new.numeric)
+    scaled = RobustScaler(unit_variance=True).fit(fit.numeric).transform(new.numeric)
+    bent = scaled / np.sqrt(1 + (scaled / 3) ** 2)
     words = OneHotEncoder(sparse_output=False).fit(fit.categorical).transform(new.categorical)
     encoded = encoder.one_hot(new)
     assert encoded.dtype == np.float32
     assert encoded.shape == (200, 2 + 1 + 4 + 1)  # numbers, one indicator of missing, categories, rare or unseen
-    np.testing.assert_allclose(encoded[:, :2], np.nan_to_num(scaled), atol=1e-5)
+    np.testing.assert_allclose(encoded[:, :2], np.nan_to_num(bent), atol=1e-5)
     np.testing.assert_array_equal(encoded[:, 2], np.isnan(new.numeric[:, 1]))
     np.testing.assert_array_equal(encoded[:, 3:7], words)
     assert not encoded[:, 7].any()
@@ -325,42 +411,125 @@ def test_a_constant_and_an_empty_column_are_harmless():
 
 def test_a_diverged_replicate_has_no_predictions(blobs):
     features, labels = blobs
-    kind = parse(NETWORK | {"settings": [{"learning_rate": 1e30, "weight_decay": 0.0, "dropout": 0.0}]})
+    setting = {
+        "learning_rate": 1e30,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "label_smoothing": 0.0,
+        "wave_deviation": 0.1,
+    }
+    kind = parse(NETWORK | {"settings": [setting]})
     learner, _ = make_learner(kind, 2, threads=1)
     replicates = [Replicate(i, i, np.arange(200), seed=i) for i in range(3)]
-    tuning = params.Tuning(n_settings=1, tuning_rows=500)
-    outcomes, probabilities = fit_and_tune(
-        learner, replicates, Pool(features, labels, None), kind.settings, BUDGET, tuning, features[400:]
+    choices, records, probabilities = tune_and_fit(
+        learner, replicates, Pool(features, labels, None), kind.settings, BUDGET, features[400:]
     )
-    assert {outcome.record.status for outcome in outcomes} == {"diverged"}
+    assert {record.status for record in records} == {"diverged"}
     assert np.isnan(probabilities).all()
-    summary = train.summarise(outcomes)
+    summary = train.summarise(choices, records)
     assert summary["status"] == "diverged"
     assert summary["validation_loss"] == [None] * 3
 
 
-def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(set_params, blobs, monkeypatch):
+@pytest.fixture
+def prepared(blobs) -> None:
+    """In the workspace: data of two classes, three draws of 64 and of 128 rows, and the first 64 to tune on."""
     features, labels = blobs
     for side, rows in {"pool": np.arange(400), "test": np.arange(400, 600)}.items():
         artefacts.save_features(side, features, rows)
     artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
-    artefacts.save_array(artefacts.subset_path(64), np.tile(np.arange(64), (3, 1)))
-    artefacts.save_json(artefacts.pairs_path(64), [[0, 0], [1, 1], [2, 2]])
     artefacts.save_json(artefacts.FEATURES / "layout.json", {"n_classes": 2, "is_grouped": False})
-    train_params = BUDGET.model_dump() | {"timeout_seconds": 1}
-    scale = {"n_settings": 1, "tuning_rows": 64}
-    set_params(learners={"slow": LOGISTIC}, train=train_params, scale=scale)
-    monkeypatch.setattr(sys, "argv", ["train", "slow", "64"])
-    monkeypatch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
-    train.main()
-    folder = artefacts.cell_path("slow", 64)
+    orders = np.stack([np.random.default_rng(draw).permutation(400) for draw in range(3)])
+    for n in (64, 128):
+        artefacts.save_array(artefacts.subset_path(n), orders[:, :n])
+        artefacts.save_json(artefacts.pairs_path(n), [[0, 0], [1, 1], [2, 2]])
+    artefacts.save_array(artefacts.TUNING_ROWS, orders[:, :64])
+
+
+@pytest.fixture
+def run_stage(set_params, prepared, monkeypatch) -> Any:
+    """Runs `python -m stages.train` with these arguments and this learner in params.yaml."""
+
+    def run(*arguments: str, learner: dict, sizes: tuple[int, ...] = (64, 128), seconds: int = 60) -> None:
+        budget = BUDGET.model_dump() | {"timeout_seconds": seconds}
+        scale = {"n_settings": len(learner["settings"]), "tuning_rows": 64}
+        set_params(learners={"it": learner}, train=budget, scale=scale, grid={"sizes": list(sizes)})
+        monkeypatch.setattr(sys, "argv", ["train", *arguments])
+        train.main()
+
+    return run
+
+
+@each_learner
+def test_tuning_once_gives_each_larger_cell_what_tuning_there_would(config, run_stage):
+    run_stage("--tune", "it", learner=config)
+    small, large = (artefacts.load_json(artefacts.tuning_path("it", n)) for n in (64, 128))
+    assert small == {"tuned_by": "cell"}
+    assert (large["tuned_by"], large["status"], large["choices"]) == ("tune", "ok", [0, 0, 0])
+    competed = artefacts.load_predictions(artefacts.TUNING / "it")
+    assert competed.shape == (3, 2, 200, 2)
+    run_stage("it", "64", learner=config)
+    run_stage("it", "128", learner=config)
+    cells = [artefacts.load_json(artefacts.cell_path("it", n) / "cell.json") for n in (64, 128)]
+    assert cells[0]["tuning_losses"] == cells[1]["tuning_losses"] == large["tuning_losses"]
+    np.testing.assert_allclose(competed.sum(axis=3), 1, atol=1e-5)
+    assert cells[1]["settings"] == [config["settings"][0]] * 3
+
+
+def test_another_size_leaves_the_tuning_of_the_others_as_it_was(run_stage):
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (artefacts.TUNING / "it").iterdir()}
+
+    run_stage("--tune", "it", learner=LOGISTIC)
+    before = files()
+    run_stage("--tune", "it", learner=LOGISTIC, sizes=(64, 128, 256))
+    after = files()
+    assert after.keys() - before.keys() == {"256.json"}
+    assert {name: after[name] for name in before} == before
+
+
+def test_with_no_size_above_tuning_rows_nothing_is_fitted(run_stage, monkeypatch):
+    monkeypatch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: pytest.fail("fitted"))
+    artefacts.save_array(artefacts.TUNING_ROWS, np.empty((3, 0), np.int64))
+    run_stage("--tune", "it", learner=LOGISTIC, sizes=(64,))
+    assert artefacts.load_predictions(artefacts.TUNING / "it").shape == (0, 2, 200, 2)
+    assert artefacts.load_json(artefacts.tuning_path("it", 64)) == {"tuned_by": "cell"}
+
+
+@pytest.mark.parametrize("arguments", [["it"], ["--tune", "it", "64"]])
+def test_a_cell_needs_a_size_and_tuning_none(arguments, run_stage, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_stage(*arguments, learner=LOGISTIC)
+    assert stopped.value.code == 2
+    assert "name a learner and a size, or --tune and a learner" in capsys.readouterr().err
+
+
+def assert_timed_out(n_train: int, reason: str) -> None:
+    folder = artefacts.cell_path("it", n_train)
     cell = artefacts.load_json(folder / "cell.json")
-    assert (cell["status"], cell["reason"]) == ("timeout", "longer than train.timeout_seconds=1")
+    assert (cell["status"], cell["reason"], cell["settings"]) == ("timeout", reason, None)
     probabilities = artefacts.load_predictions(folder)
     assert probabilities.shape == (3, 200, 2)
     assert np.isnan(probabilities).all()
-    assert cell["settings"] is None
     assert artefacts.load_json(folder / "timing.json")["fit_seconds"] < 30
+
+
+def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(run_stage, monkeypatch):
+    run_stage("--tune", "it", learner=LOGISTIC)
+    monkeypatch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
+    run_stage("it", "64", learner=LOGISTIC, seconds=1)
+    assert_timed_out(64, "longer than train.timeout_seconds=1")
+
+
+def test_tuning_that_takes_too_long_marks_the_cells_above_it_alone(run_stage, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
+        run_stage("--tune", "it", learner=LOGISTIC, seconds=1)
+    assert np.isnan(artefacts.load_predictions(artefacts.TUNING / "it")).all()
+    for n in ("64", "128"):
+        run_stage("it", n, learner=LOGISTIC)
+    assert_timed_out(128, "tuning took longer than train.timeout_seconds=1")
+    assert artefacts.load_json(artefacts.cell_path("it", 64) / "cell.json")["status"] == "ok"
 
 
 @pytest.mark.parametrize(("max_iter", "status"), [(1, "unconverged"), (100, "ok")])
@@ -484,10 +653,10 @@ def test_an_outlier_neither_sets_the_scale_of_a_network_s_inputs_nor_leaves_it()
     numbers = np.random.default_rng(0).normal(5, 2, (1000, 3)).astype(np.float32)
     numbers[:, 1] = np.arange(1000) < 100  # quartiles that are equal
     numbers[3, 2] = np.nan
-    plain = RobustEncoder(Features(numbers)).matrix(Features(numbers))
+    plain = Encoder(Features(numbers)).matrix(Features(numbers))
     spoiled = numbers.copy()
     spoiled[0, 0] = 1e9
-    X = RobustEncoder(Features(spoiled)).matrix(Features(spoiled))
+    X = Encoder(Features(spoiled)).matrix(Features(spoiled))
     np.testing.assert_allclose(X[1:], plain[1:], atol=0.02)
     assert X[0, 0] == pytest.approx(3, abs=1e-3)
     assert np.median(X[:, 0]) == pytest.approx(0, abs=1e-2)

@@ -12,10 +12,10 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.pipeline
 SMALL = ["dataset=digits", "scale=smoke", "train.threads=1"]
-CELLS = [
-    f"train@{learner}-{n}" for learner in ("logistic_regression", "gradient_boosting", "small_nn") for n in (64, 128)
-]
-ALL = ["guard", "prepare", "subsample", *CELLS, "evaluate", "plot"]
+LEARNERS = ("logistic_regression", "gradient_boosting", "small_nn")
+TUNES = [f"tune@{learner}" for learner in LEARNERS]
+CELLS = [f"train@{learner}-{n}" for learner in LEARNERS for n in (64, 128)]
+ALL = ["guard", "prepare", "subsample", *TUNES, *CELLS, "evaluate", "plot"]
 
 
 class Clone:
@@ -93,7 +93,7 @@ def copy(ran: Clone, tmp_path: Path) -> Clone:
 def test_smoke_on_the_real_data_ends_with_the_picture(tmp_path):
     clone = Clone.of_work_tree(tmp_path)
     clone.compose("--reset", "scale=smoke")
-    assert len(clone.repro()) == 3 + 6 + 2
+    assert len(clone.repro()) == 3 + 3 + 6 + 2
     lines = clone.read("results/curves.csv").decode().splitlines()
     assert len(lines) == 1 + 6 * 6  # cells and metrics
     assert "ROC AUC with 2,048 labels" in clone.read("results/answer.txt").decode()
@@ -107,7 +107,7 @@ def test_nothing_changed_runs_nothing(ran):
 
 def test_the_units_of_one_learner_run_its_cells_only(copy):
     copy.compose("learners.small_nn.units=9")
-    assert copy.repro() == ["guard", "train@small_nn-64", "train@small_nn-128", "evaluate", "plot"]
+    assert copy.repro() == ["guard", "tune@small_nn", "train@small_nn-64", "train@small_nn-128", "evaluate", "plot"]
     copy.commit("wider")
     copy("git", "checkout", "--quiet", "HEAD~1")
     copy("dvc", "checkout", "--quiet")
@@ -118,7 +118,7 @@ def test_a_larger_size_runs_that_column_only_and_a_shrunk_grid_leaves_no_old_cel
     before = copy.read("results/curves.csv")
     copy.compose("scale.sizes=[64,128,256]")
     column = [cell.replace("-64", "-256") for cell in CELLS[::2]]
-    assert copy.repro() == ["guard", "subsample", *column, "evaluate", "plot"]
+    assert copy.repro() == ["guard", "subsample", *TUNES, *column, "evaluate", "plot"]
     assert b",256," in copy.read("results/curves.csv")
     assert "prune: removed what the grid no longer names" in copy.compose("scale.sizes=[64,128]")
     copy.repro()
@@ -140,7 +140,7 @@ def test_an_edit_in_conf_stops_at_the_guard_until_composed(copy):
     assert "error: params.yaml is not what conf/ gives (learners.logistic_regression.max_iter" in output
     assert "run `python -m stages.compose`" in output
     copy.compose()
-    assert copy.repro() == ["guard", *CELLS[:2], "evaluate", "plot"]
+    assert copy.repro() == ["guard", TUNES[0], *CELLS[:2], "evaluate", "plot"]
 
 
 def test_an_experiment_composes_for_itself_and_passes_the_guard(copy):
@@ -175,7 +175,7 @@ def test_an_emptied_cache_gives_byte_identical_predictions(ran, tmp_path):
     again = Clone(tmp_path / "again")
     (again.path / "dvc.lock").unlink()
     assert again.repro() == ALL
-    for learner in ("logistic_regression", "gradient_boosting", "small_nn"):
+    for learner in LEARNERS:
         for n in (64, 128):
             for name in ("predictions.npz", "cell.json"):
                 path = f"data/predictions/{learner}/{n}/{name}"

@@ -20,7 +20,9 @@ from stages.common.errors import InputError
 PREPARED = Path("data/prepared")
 FEATURES = PREPARED / "features"  # all that is known of the rows but their labels
 SUBSETS = Path("data/subsets")
+TUNING = Path("data/tuning")
 PREDICTIONS = Path("data/predictions")
+TIMINGS = Path("data/timings")
 RESULTS = Path("results")
 FIGURES = RESULTS / "figures"
 
@@ -65,6 +67,12 @@ class Features:
         return Features(*(take(block, rows) for block in self.blocks()))
 
 
+def joined(first: Features, second: Features) -> Features:
+    """The rows of both, one after the other."""
+    pairs = zip(first.blocks(), second.blocks(), strict=True)
+    return Features(*(np.concatenate(pair) for pair in pairs))
+
+
 def take(array: NDArray[Any], rows: Any, n_at_once: int = 1024) -> NDArray[Any]:
     """array[rows]; of an array on disk row numbers are read some at a time, and their pages given back after each.
 
@@ -88,6 +96,18 @@ def subset_path(n_train: int) -> Path:
 def pairs_path(n_train: int) -> Path:
     """The list of [draw, initialisation] that every learner is fitted on at this size."""
     return SUBSETS / f"{n_train}.json"
+
+
+TUNING_ROWS = SUBSETS / "tuning.npy"  # of each draw the rows that settings compete on; (n_draws, 0) where none do
+
+
+def tuning_path(learner: str, n_train: int) -> Path:
+    """The setting that each draw's cell of this size is fitted with, or that the cell tunes itself."""
+    return TUNING / learner / f"{n_train}.json"
+
+
+def tuning_timing_path(learner: str) -> Path:
+    return TIMINGS / learner / "tune.json"
 
 
 def cell_path(learner: str, n_train: int) -> Path:

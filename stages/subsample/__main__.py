@@ -1,4 +1,7 @@
-"""Cut each size from each draw's labelling order, and list which initialisations each draw is fitted with."""
+"""Cut each size from each draw's labelling order, and list which initialisations each draw is fitted with.
+
+The rows on which settings compete for all sizes above are cut too, where there is such a size.
+"""
 
 import numpy as np
 
@@ -23,6 +26,8 @@ def main() -> None:
         artefacts.save_array(artefacts.subset_path(n_train), orders[:, :n_train].astype(np.int64))
         n_crossed = replicates.n_crossed if n_train == replicates.variance_size else 1
         artefacts.save_json(artefacts.pairs_path(n_train), pairs(replicates.n_replicates, n_crossed))
+    n_tuning = replicates.tuning_rows if max(sizes) > replicates.tuning_rows else 0
+    artefacts.save_array(artefacts.TUNING_ROWS, orders[:, :n_tuning].astype(np.int64))
 
 
 def pairs(n_draws: int, n_crossed: int) -> list[tuple[int, int]]:

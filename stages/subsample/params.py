@@ -17,6 +17,7 @@ class Replicates(Section):
     n_replicates: int = Field(ge=3)
     variance_size: int | None = Field(ge=1)
     n_crossed: int = Field(ge=3)
+    tuning_rows: int = Field(ge=64)
 
 
 class Sizes(Section):

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.train.batched import BatchedNetwork
+from stages.train.batched import BatchedNetwork, of_models
 
 AT_ONCE = 1024  # vectors moved at once: what is made on the way stays in the cache
 
+SCALE_RATE = 6.0  # times the learning rate: of the inputs' scales (Holzmueller, Grinsztajn and Steinwart 2024)
 TINY = 1e-30  # under the root: MKL takes 18 times as long for the root of 0
 
 
@@ -24,13 +25,15 @@ class BatchedAdamW(torch.optim.Optimizer):
     def __init__(self, network: BatchedNetwork, learning_rates: Tensor, weight_decays: Tensor, betas=(0.9, 0.999)):
         device = network.weights[0].device
         rates, decays = learning_rates.to(device), weight_decays.to(device)
+        none = torch.zeros_like(decays)
         groups: list[dict[str, Any]] = [
             {"params": network.decayed(), "rates": rates, "decays": decays},
-            {"params": network.undecayed(), "rates": rates, "decays": torch.zeros_like(decays)},
+            {"params": network.undecayed(), "rates": rates, "decays": none},
+            {"params": list(network.scales), "rates": SCALE_RATE * rates, "decays": none},
+            {"params": list(network.vectors), "rates": rates, "decays": None},
         ]
-        if len(network.vectors):
-            groups.append({"params": list(network.vectors), "rates": rates, "decays": None})
         self.n_buckets = network.shape.n_buckets
+        groups = [group for group in groups if group["params"]]
         super().__init__(groups, {"lr": 1.0, "betas": betas, "eps": 1e-8})
 
     @torch.no_grad()
@@ -58,6 +61,16 @@ class BatchedAdamW(torch.optim.Optimizer):
                 spread.mul_(((beta1 ** state["step"] - 1) / rates).view(of_model))  # infinite where a rate is 0
                 parameter.mul_((1 - rates * group["decays"]).view(of_model)).addcdiv_(mean, spread)
         return loss
+
+    def keep(self, models: Tensor, n_models: int) -> None:
+        """Goes on with the models of these indices, of n_models, alone; to be called beside the network's own."""
+        for group in self.param_groups:
+            group["rates"] = group["rates"][models]
+            group["decays"] = None if group["decays"] is None else group["decays"][models]
+            for parameter in group["params"]:
+                state = self.state[parameter]
+                for name in ("mean", "square"):
+                    state[name] = of_models(state[name], n_models, models)
 
     def _step_touched(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], rates: Tensor,
                       betas: tuple[float, float], eps: float) -> None:  # fmt: skip

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, gelu
 
 BUCKET_SCALE = 0.1  # deviation of a bucket's vector at the start
-LOWEST_FREQUENCY = 0.05  # of a periodic embedding at the start, in cycles per standard deviation of the number
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,8 @@ class Shape:
     layers: int
     n_outputs: int
     n_embedded: int = 0  # the first so many inputs, each with ...
-    frequencies: int = 0  # ... so many sines and cosines, ...
+    frequencies: int = 0  # ... so many waves, ...
     dimensions: int = 0  # ... and so many numbers made of them
-    highest_frequency: float = 1.0
     n_buckets: int = 0
     n_letters: int = 0  # in the vocabulary, of which each gets ...
     letter_dimensions: int = 0  # ... so many numbers, ...
@@ -103,17 +101,26 @@ class BagSums(torch.autograd.Function):
         return torch.sparse_coo_tensor(buckets[None], sums, ctx.shape, check_invariants=False), None, None
 
 
-class BatchedNetwork(nn.Module):
-    """M multilayer perceptrons with ReLU units, side by side. Model m sees only its own rows and weights, and its
-    initial weights depend on seeds[m] alone.
+def of_models(values: Tensor, n_models: int, models: Tensor) -> Tensor:
+    """The part of some of the models: values hold what belongs to each of n_models one after the other."""
+    return values.view(n_models, -1)[models].view(-1, *values.shape[1:])
 
-    Into the first layer go, side by side: the inputs as they are; of the first n_embedded a periodic embedding
-    (Gorishniy, Rubachev and Babenko 2022); of the letters the largest answer of each filter in any place (Zhang, Zhao
-    and LeCun 2015). To its sums the vectors of a row's n-grams are added (Bojanowski et al. 2017), scaled by one over
-    the root of their number; the gradient of these vectors is sparse.
+
+class BatchedNetwork(nn.Module):
+    """M multilayer perceptrons with GELU units (Hendrycks and Gimpel 2016), side by side. Model m sees only its own
+    rows and weights, and its initial weights depend on seeds[m] and wave_deviations[m] alone.
+
+    Into the first layer go, side by side: the inputs, each by a learned scale of its own; of the first n_embedded a
+    periodic embedding (Gorishniy, Rubachev and Babenko 2022), cosines of learned frequencies and phases mixed linearly
+    (Holzmueller, Grinsztajn and Steinwart 2024); of the letters the largest answer of each filter in any place (Zhang,
+    Zhao and LeCun 2015). To its sums the vectors of a row's n-grams are added (Bojanowski et al. 2017), scaled by one
+    over the root of their number; the gradient of these vectors is sparse.
+
+    wave_deviations: of the frequencies at the start, in cycles per deviation of the number; None where no number is
+    embedded.
     """
 
-    def __init__(self, shape: Shape, seeds: Sequence[int]):
+    def __init__(self, shape: Shape, seeds: Sequence[int], wave_deviations: Sequence[float] | None = None):
         super().__init__()
         self.shape, self.n_models = shape, len(seeds)
         generators = [Generator().manual_seed(seed) for seed in seeds]
@@ -128,13 +135,20 @@ class BatchedNetwork(nn.Module):
         for n_in, n_out in pairwise([shape.n_joined] + [shape.units] * shape.layers + [shape.n_outputs]):
             self.weights.append(drawn(n_in, n_out, scale=math.sqrt(2 / max(1, n_in))))  # He et al. 2015
             self.biases.append(zeros(1, n_out))
-        self.periods, self.mixes, self.mix_biases = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
+        self.scales = nn.ParameterList()
+        if shape.n_inputs:
+            self.scales.append(nn.Parameter(torch.ones(len(seeds), 1, shape.n_inputs)))
+        self.waves, self.phases = nn.ParameterList(), nn.ParameterList()
+        self.mixes, self.mix_biases = nn.ParameterList(), nn.ParameterList()
         if shape.n_embedded:
-            lowest, highest = math.log(LOWEST_FREQUENCY), math.log(shape.highest_frequency)
-            of_each = [torch.rand(shape.n_embedded, shape.frequencies, generator=g) for g in generators]
-            self.periods.append(nn.Parameter(torch.exp(lowest + (highest - lowest) * torch.stack(of_each))))
-            n_waves = 2 * shape.frequencies
-            self.mixes.append(drawn(shape.n_embedded, n_waves, shape.dimensions, scale=1 / math.sqrt(n_waves)))
+            assert wave_deviations is not None
+            size = (shape.n_embedded, shape.frequencies)
+            self.waves.append(drawn(*size, scale=1.0))
+            self.waves[0].data *= torch.tensor(wave_deviations)[:, None, None]
+            turns = torch.stack([torch.rand(size, generator=g) for g in generators])
+            self.phases.append(nn.Parameter(2 * math.pi * turns))
+            scale = 1 / math.sqrt(shape.frequencies)
+            self.mixes.append(drawn(shape.n_embedded, shape.frequencies, shape.dimensions, scale=scale))
             self.mix_biases.append(zeros(shape.n_embedded, 1, shape.dimensions))
         self.vectors = nn.ParameterList()  # of the buckets: none, or (M * n_buckets, units)
         if shape.n_buckets:
@@ -151,12 +165,12 @@ class BatchedNetwork(nn.Module):
         return [*self.weights, *self.mixes, *self.filters]
 
     def undecayed(self) -> list[nn.Parameter]:
-        return [*self.biases, *self.periods, *self.mix_biases, *self.alphabet, *self.filter_biases]
+        return [*self.biases, *self.waves, *self.phases, *self.mix_biases, *self.alphabet, *self.filter_biases]
 
     def forward(self, inputs: Inputs, models: Sequence[int] | None = None, dropout: Dropout | None = None) -> Tensor:
         """Logits of all models, or of those with the given indices: (n_models, B, n_outputs)."""
         chosen = slice(None) if models is None else list(models)
-        parts = [inputs.X]
+        parts = [inputs.X * self.scales[0][chosen] if self.shape.n_inputs else inputs.X]
         if self.shape.n_embedded:
             parts.append(self._embedded(inputs.X[:, :, : self.shape.n_embedded], chosen))
         if self.shape.filters and inputs.letters is not None:
@@ -168,15 +182,16 @@ class BatchedNetwork(nn.Module):
             if i == 0 and inputs.bags is not None:
                 x = x + self._summed(inputs.bags, x.shape[:2], chosen)
             if i < last:
-                x = torch.relu(x) if dropout is None else dropout(torch.relu(x))
+                x = gelu(x) if dropout is None else dropout(gelu(x))
         return x
 
     def _embedded(self, numbers: Tensor, chosen: slice | list[int]) -> Tensor:
         """(n_models, B, n_embedded) -> (n_models, B, n_embedded * dimensions)."""
-        phases = 2 * math.pi * numbers[..., None] * self.periods[0][chosen][:, None]
-        waves = torch.cat([phases.cos(), phases.sin()], dim=3).transpose(1, 2)  # (n_models, n_embedded, B, n_waves)
+        columns = numbers.transpose(1, 2)[..., None]  # (n_models, n_embedded, B, 1)
+        frequencies = (2 * math.pi * self.waves[0][chosen])[:, :, None]
+        waves = torch.addcmul(self.phases[0][chosen][:, :, None], columns, frequencies).cos()
         mix, bias = self.mixes[0][chosen].flatten(0, 1), self.mix_biases[0][chosen].flatten(0, 1)
-        mixed = torch.relu(torch.baddbmm(bias, waves.flatten(0, 1), mix))
+        mixed = torch.baddbmm(bias, waves.flatten(0, 1), mix)
         return mixed.view(*waves.shape[:3], -1).transpose(1, 2).flatten(2)
 
     def _filtered(self, letters: Tensor, chosen: slice | list[int]) -> Tensor:
@@ -196,6 +211,13 @@ class BatchedNetwork(nn.Module):
         codes = bags.codes + torch.repeat_interleave(first, bags.n_each)
         total: Tensor = BagSums.apply(self.vectors[0], codes, bags.n_each)
         return (total * bags.n_each[:, None].clamp(min=1).rsqrt()).view(*shape, -1)
+
+    @torch.no_grad()
+    def keep(self, models: Tensor) -> None:
+        """Goes on with the models of these indices alone."""
+        for parameter in self.parameters():
+            parameter.data, parameter.grad = of_models(parameter.data, self.n_models, models), None
+        self.n_models = len(models)
 
     def n_parameters_each(self) -> int:
         """All that one of the models has learned."""

@@ -14,7 +14,7 @@ from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
 from stages.train.batched import Bags, Inputs
-from stages.train.encoders import RARE, RobustEncoder
+from stages.train.encoders import RARE, Encoder
 from stages.train.engineered import HogEncoder
 from stages.train.ngrams import END, N_BUCKETS, START, buckets_of, marked
 
@@ -47,7 +47,7 @@ class NetworkEncoder:
             raise InputError("networks have no engineered features of tables; set dataset.network_features=raw")
         self.has_ngrams = config.features == "engineered" and is_word
         has_hog = config.features == "engineered" and is_image
-        self.encoder: HogEncoder | RobustEncoder = HogEncoder() if has_hog else RobustEncoder(self._dense(features))
+        self.encoder: HogEncoder | Encoder = HogEncoder() if has_hog else Encoder(self._dense(features))
         n_numbers = features.numeric.shape[1]
         self.n_embedded = n_numbers if config.frequencies and n_numbers <= MOST_EMBEDDED else 0
         if self.has_filters:

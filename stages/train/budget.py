@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.common.artefacts import Features, take
 from stages.common.errors import InputError
 from stages.train.fits import Draw, Job, Learner, Record
-from stages.train.params import Setting, Train, Tuning
+from stages.train.params import Setting, Train
 
 
 @dataclass(frozen=True)
@@ -32,59 +32,89 @@ class Replicate:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What was chosen for one replicate and how its final fit went."""
+class Choice:
+    """The setting that won, its place in the list, and the validation loss of each setting that competed."""
 
+    index: int
     setting: Setting
-    record: Record
-    tuning_losses: list[float]  # validation loss of each setting, in their order
+    losses: list[float]
 
 
-def fit_and_tune(
+@dataclass(frozen=True)
+class Competition:
+    """Every setting fitted for every replicate.
+
+    records: one a fit, the settings of a replicate one after the other; choices: one a replicate, the setting with the
+    lowest validation loss, which counts as infinite where the fit diverged.
+    """
+
+    records: list[Record]
+    choices: list[Choice]
+
+    def jobs_of_choices(self) -> list[int]:
+        """Of each replicate the place of its choice among the fits."""
+        n_settings = len(self.records) // len(self.choices)
+        return [i * n_settings + choice.index for i, choice in enumerate(self.choices)]
+
+
+def compete(
+    learner: Learner, replicates: Sequence[Replicate], pool: Pool, settings: Sequence[Setting], budget: Train
+) -> Competition:
+    """Fit each setting on the rows of each replicate less those held out, whose loss then chooses."""
+    draws = _draws(replicates, pool, budget)
+    records = learner.fit([Job(draws[i], s, rep.seed) for i, rep in enumerate(replicates) for s in settings])
+    losses = np.array([record.validation_loss for record in records]).reshape(-1, len(settings))
+    best = np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)  # (n_replicates,)
+    choices = [Choice(int(i), settings[i], of_replicate.tolist()) for i, of_replicate in zip(best, losses, strict=True)]
+    return Competition(records, choices)
+
+
+def tune_and_fit(
     learner: Learner,
     replicates: Sequence[Replicate],
     pool: Pool,
     settings: Sequence[Setting],
     budget: Train,
-    tuning: Tuning,
     test: Features,
-) -> tuple[list[Outcome], NDArray[np.float32]]:
-    """Outcomes and test probabilities (n_replicates, n_test, n_classes), NaN for a replicate that diverged.
+) -> tuple[list[Choice], list[Record], NDArray[np.float32]]:
+    """Of each replicate the choice among the settings, its fit, and test probabilities: see `predicted`."""
+    found = compete(learner, replicates, pool, settings, budget)
+    records = learner.refit(found.jobs_of_choices())
+    return found.choices, records, predicted(learner, records, test)
 
-    The first `n_settings` of the settings compete: each is fitted on the first `tuning_rows` of the n rows, less those
-    held out, and the one with the lowest validation loss is taken. With n at most `tuning_rows` that fit is the final
-    one; otherwise the setting is fitted again on all n rows, less those held out. The held-out rows are never added
-    back: the same for all learners.
+
+def fit_chosen(
+    learner: Learner,
+    replicates: Sequence[Replicate],
+    pool: Pool,
+    choices: Sequence[Choice],
+    budget: Train,
+    test: Features,
+) -> tuple[list[Record], NDArray[np.float32]]:
+    """Of each replicate the fit of the setting chosen for its draw, and test probabilities: see `predicted`.
+
+    choices: one a draw. The setting is fitted on the replicate's rows less those held out, which stop it early, and
+    then on all of them.
     """
-    n_train = len(replicates[0].rows)
-    draws = _draws(replicates, pool, min(n_train, tuning.tuning_rows), budget)
-    n_settings = tuning.n_settings
-    jobs = [Job(draws[i], setting, rep.seed) for i, rep in enumerate(replicates) for setting in settings[:n_settings]]
-    records = learner.fit(jobs)
-    losses = np.array([record.validation_loss for record in records]).reshape(-1, n_settings)
-    best = np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)  # (n_replicates,)
-
-    chosen_jobs = [i * n_settings + int(choice) for i, choice in enumerate(best)]
-    final = [records[job] for job in chosen_jobs]
-    if n_train > tuning.tuning_rows:
-        draws = _draws(replicates, pool, n_train, budget)
-        final = learner.fit([Job(draws[i], settings[best[i]], rep.seed) for i, rep in enumerate(replicates)])
-        chosen_jobs = list(range(len(replicates)))
-    probabilities = learner.predict_proba(test, chosen_jobs)
-    probabilities[[record.status == "diverged" for record in final]] = np.nan
-    outcomes = [
-        Outcome(settings[choice], record, losses[i].tolist())
-        for i, (choice, record) in enumerate(zip(best, final, strict=True))
-    ]
-    return outcomes, probabilities
+    draws = _draws(replicates, pool, budget)
+    learner.fit([Job(draws[i], choices[rep.draw].setting, rep.seed) for i, rep in enumerate(replicates)])
+    records = learner.refit(range(len(replicates)))
+    return records, predicted(learner, records, test)
 
 
-def _draws(replicates: Sequence[Replicate], pool: Pool, n: int, budget: Train) -> list[Draw]:
-    """The first n rows of each replicate; replicates of the same draw share one object, and so its encoding."""
+def predicted(learner: Learner, records: Sequence[Record], test: Features) -> NDArray[np.float32]:
+    """Test probabilities (n_jobs, n_test, n_classes) of the jobs fitted last, NaN for one that diverged."""
+    probabilities = learner.predict_proba(test, range(len(records)))
+    probabilities[[record.status == "diverged" for record in records]] = np.nan
+    return probabilities
+
+
+def _draws(replicates: Sequence[Replicate], pool: Pool, budget: Train) -> list[Draw]:
+    """The rows of each replicate; replicates of the same draw share one object, and so its encoding."""
     made: dict[int, Draw] = {}
     for replicate in replicates:
         if replicate.draw not in made:
-            made[replicate.draw] = _split(replicate.rows[:n], pool, budget)
+            made[replicate.draw] = _split(replicate.rows, pool, budget)
     return [made[replicate.draw] for replicate in replicates]
 
 

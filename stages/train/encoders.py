@@ -17,20 +17,25 @@ from stages.common.errors import InputError
 RARE = 3  # categories in fewer rows share the last entry, which also serves categories that were never seen
 FIRST, LAST = 12, 6  # letters of a word, from its start and from its end, that are categories of their own
 BEND = 3.0  # what a robustly scaled number stays below
-NORMAL_QUARTILES = 1.349  # deviations between the quartiles of a normal distribution
+NORMAL_QUARTILES = 1.3489795  # deviations between the quartiles of a normal distribution
 MOST = 254  # categories of a column with an entry of their own, the most frequent; what scikit-learn's booster can bin
 
 
 class Encoder:
-    """Means and deviations of the numbers, and the vocabulary of each category column, of the fitted rows."""
+    """Median and spread of the numbers, and the vocabulary of each category column, of the fitted rows.
+
+    The spread is that of the quartiles, and where these are equal the deviation.
+    """
 
     def __init__(self, features: Features):
         numbers = np.asarray(features.numeric, np.float64)
         is_missing = np.isnan(numbers)
-        n_known = np.maximum((~is_missing).sum(axis=0), 1)
-        self.mean = np.where(is_missing, 0, numbers).sum(axis=0) / n_known
-        deviation = np.sqrt(np.where(is_missing, 0, (numbers - self.mean) ** 2).sum(axis=0) / n_known)
-        self.deviation = np.where(deviation > 0, deviation, 1.0)
+        known = np.where(is_missing.all(axis=0), 0, numbers)
+        quartiles = np.nanquantile(known, [0.25, 0.5, 0.75], axis=0) if known.size else np.zeros((3, numbers.shape[1]))
+        low, self.median, high = quartiles
+        deviation = np.nanstd(known, axis=0) if known.size else np.zeros(numbers.shape[1])
+        spread = np.where(high > low, (high - low) / NORMAL_QUARTILES, deviation)
+        self.spread = np.where(spread > 0, spread, 1.0)
         self.has_missing = is_missing.any(axis=0)
         self.vocabularies = [_vocabulary(codes) for codes in _codes(features).T]
         pixels = features.pixels
@@ -40,19 +45,19 @@ class Encoder:
     @property
     def n_dense(self) -> int:
         """Inputs that are not one-hot."""
-        return len(self.mean) + int(self.has_missing.sum()) + self.n_pixels
+        return len(self.median) + int(self.has_missing.sum()) + self.n_pixels
 
     @property
     def n_inputs(self) -> int:
         return self.n_dense + sum(len(vocabulary) + 1 for vocabulary in self.vocabularies)
 
     def compact(self, features: Features) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """(n_rows, n_dense): standardised numbers, 0 where missing; indicators of missing; pixels, which share one mean
-        and one deviation; and (n_rows, n_categorical): which of all inputs is the 1 of each category column.
+        """(n_rows, n_dense): scaled numbers, 0 where missing; indicators of missing; pixels, which share one mean and
+        one deviation; and (n_rows, n_categorical): which of all inputs is the 1 of each category column.
 
         The last input of each category column is for rare and unseen ones.
         """
-        numbers = self.standardised(features.numeric)
+        numbers = self.scaled(features.numeric)
         is_missing = np.isnan(numbers)
         dense = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
         if features.pixels.shape[1]:
@@ -77,9 +82,14 @@ class Encoder:
         np.put_along_axis(X, ones, np.float32(1), axis=1)
         return X
 
-    def standardised(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n_rows, n_numeric), NaN where missing."""
-        return ((numbers - self.mean) / self.deviation).astype(np.float32)
+    def scaled(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n_rows, n_numeric), NaN where missing: by median and spread, bent so that none is beyond BEND.
+
+        Outliers, and a value that means "missing", neither set the scale nor leave it (Holzmueller, Grinsztajn and
+        Steinwart 2024).
+        """
+        scaled = (numbers - self.median) / self.spread
+        return (scaled / np.sqrt(1 + (scaled / BEND) ** 2)).astype(np.float32)
 
     def matrix(self, features: Features) -> NDArray[np.float32]:
         """The inputs of a learner that takes no categories: one_hot."""
@@ -95,23 +105,6 @@ class Encoder:
         """Of each category column the place of every row's category in the vocabulary, rare and unseen last."""
         codes = _codes(features)
         return [_positions(codes[:, i], words) for i, words in enumerate(self.vocabularies)]
-
-
-class RobustEncoder(Encoder):
-    """Numbers by their median and quartiles, bent so that none is beyond BEND: outliers neither set the scale nor leave
-    it (Holzmueller, Grinsztajn and Steinwart 2024)."""
-
-    def __init__(self, features: Features):
-        super().__init__(features)
-        numbers = np.asarray(features.numeric, np.float64)
-        known = np.where(np.isnan(numbers).all(axis=0), 0, numbers)
-        quartiles = np.nanquantile(known, [0.25, 0.5, 0.75], axis=0) if known.size else np.empty((3, 0))
-        low, self.median, high = quartiles
-        self.spread = np.where(high > low, (high - low) / NORMAL_QUARTILES, self.deviation)
-
-    def standardised(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-        scaled = (numbers - self.median) / self.spread
-        return (scaled / np.sqrt(1 + (scaled / BEND) ** 2)).astype(np.float32)
 
 
 class SparseEncoder(Encoder):

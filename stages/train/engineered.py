@@ -64,9 +64,8 @@ class EngineeredEncoder:
         return sparse.hstack(blocks, format="csr", dtype=np.float64)
 
     def _filled(self, features: Features) -> NDArray[np.float64]:
-        """The standardised numbers, 0 where missing, within 6 deviations."""
-        numbers = (np.asarray(features.numeric, np.float64) - self.raw.mean) / self.raw.deviation
-        return np.clip(np.nan_to_num(numbers, nan=0.0), -6, 6)
+        """The scaled numbers, 0 where missing."""
+        return np.nan_to_num(self.raw.scaled(features.numeric).astype(np.float64), nan=0.0)
 
     def _levels(self, features: Features) -> NDArray[np.int64]:
         """Every column as small whole numbers: bins of numbers, one more for missing; positions of categories."""

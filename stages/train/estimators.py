@@ -2,7 +2,8 @@
 
 import importlib
 import inspect
-from collections.abc import Sequence
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,60 +15,64 @@ from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
 from stages.train.engineered import encoder_of
-from stages.train.fits import Job, Record, aligned, fit_and_listen, log_loss
+from stages.train.fits import Draw, Job, OneByOne, Record, Status, aligned, fit_and_listen, in_all, log_loss
 
 
-class EstimatorLearner:
-    """The classifier on standardised numbers and one-hot categories, or on engineered features.
+class EstimatorLearner(OneByOne):
+    """The classifier on scaled numbers and one-hot categories, or on engineered features.
 
     One without predict_proba gets probabilities from its decision function by way of the held-out rows, so that these
     labels too are paid for.
     """
 
     def __init__(self, config: params.Estimator, n_classes: int, threads: int):
-        self.config, self.n_classes, self.threads = config, n_classes, threads
+        super().__init__(n_classes)
+        self.config, self.threads = config, threads
         self.make = find_class(config.estimator)
-        self._fitted: list[tuple[Any, Any]] = []
 
-    def fit(self, jobs: Sequence[Job]) -> list[Record]:
-        self._fitted.clear()
-        return [self._fit(job) for job in jobs]
-
-    def _fit(self, job: Job) -> Record:
-        assert isinstance(job.setting, params.EstimatorSetting)
+    def _fit(self, job: Job) -> tuple[Any, Record]:
         draw = job.draw
+        (encoder, model), record = self._fitted_on(draw, job)
+        X_held = encoder.matrix(draw.validation)
+        if not hasattr(model, "predict_proba"):
+            model = Calibrated.on(model, X_held, draw.validation_labels)
+        fitted = encoder, model
+        loss = log_loss(draw.fit_labels, self._predict(fitted, draw.fit))
+        held_loss = log_loss(draw.validation_labels, aligned(model, X_held, self.n_classes))
+        return fitted, replace(record, training_loss=loss, validation_loss=held_loss)
+
+    def _refit(self, job: Job, fitted: Any, record: Record) -> tuple[Any, Record]:
+        draw, (_, first) = job.draw.whole, fitted
+        (encoder, model), of_again = self._fitted_on(draw, job)
+        if isinstance(first, Calibrated):
+            model = first.of(model)
+        loss = log_loss(draw.fit_labels, self._predict((encoder, model), draw.fit))
+        return (encoder, model), in_all(record, replace(of_again, training_loss=loss))
+
+    def _fitted_on(self, draw: Draw, job: Job) -> tuple[Any, Record]:
         encoder = encoder_of(self.config.features, draw)
-        X, X_held = encoder.matrix(draw.fit), encoder.matrix(draw.validation)
+        X = encoder.matrix(draw.fit)
         try:
-            model = self._made(job)
+            model = self._made(job, len(draw.fit_labels))
             complaint = fit_and_listen(model, X, draw.fit_labels)
         except (TypeError, ValueError) as error:
             remedy = "see to the learner's `arguments`, `settings` and `features`"
             raise InputError(f"{self.config.estimator}: {str(error).splitlines()[0]}; {remedy}") from None
-        if not hasattr(model, "predict_proba"):
-            model = Calibrated(model, X_held, draw.validation_labels)
-        self._fitted.append((encoder, model))
-        return Record(
-            "unconverged" if complaint else "ok",
-            complaint,
-            training_loss=log_loss(draw.fit_labels, aligned(model, X, self.n_classes)),
-            validation_loss=log_loss(draw.validation_labels, aligned(model, X_held, self.n_classes)),
-            epochs=1,
-            n_parameters=None,
-            train_flops=None,
-        )
+        status: Status = "unconverged" if complaint else "ok"
+        return (encoder, model), Record(status, complaint, math.nan, math.nan, 1, n_parameters=None, train_flops=None)
 
-    def _made(self, job: Job) -> Any:
+    def _made(self, job: Job, n_rows: int) -> Any:
+        assert isinstance(job.setting, params.LibrarySetting)
         accepted = inspect.signature(self.make).parameters
         own = {"random_state": job.seed % 2**32, "n_jobs": self.threads}
         arguments = self.config.arguments | job.setting.model_dump()
         if isinstance(n_neighbors := arguments.get("n_neighbors"), int):
-            arguments["n_neighbors"] = min(n_neighbors, len(job.draw.fit_labels))  # with few labels: all of them
+            arguments["n_neighbors"] = min(n_neighbors, n_rows)  # with few labels: all of them
         return self.make(**{key: value for key, value in own.items() if key in accepted} | arguments)
 
-    def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
-        fitted = [self._fitted[job] for job in jobs]
-        return np.stack([aligned(model, encoder.matrix(features), self.n_classes) for encoder, model in fitted])
+    def _predict(self, fitted: Any, features: Features) -> NDArray[np.float32]:
+        encoder, model = fitted
+        return aligned(model, encoder.matrix(features), self.n_classes)
 
 
 class Calibrated:
@@ -77,30 +82,43 @@ class Calibrated:
     that a class without held-out rows keeps a probability.
     """
 
-    def __init__(self, model: Any, X_held: Any, labels: NDArray[np.int64]):
+    def __init__(self, model: Any, slope: float, shifts: dict[int, float]):
         self.model, self.classes_ = model, model.classes_
-        self.slope, self.shifts = 1.0, np.zeros(len(self.classes_))
-        is_known = np.isin(labels, self.classes_)
-        if is_known.any():
-            scores = self._scores(X_held)[is_known]
-            truth = np.equal.outer(labels[is_known], self.classes_).astype(np.float64)
+        self.slope, self.shifts = slope, shifts
 
-            def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-                log_p = log_softmax(x[0] * scores + x[1:], axis=1)
-                residuals = (np.exp(log_p) - truth) / len(truth)
-                gradient = np.append((residuals * scores).sum(), residuals.sum(axis=0) + x[1:] / len(truth))
-                return -(truth * log_p).sum() / len(truth) + x[1:] @ x[1:] / (2 * len(truth)), gradient
+    @classmethod
+    def on(cls, model: Any, X_held: Any, labels: NDArray[np.int64]) -> "Calibrated":
+        """The map of least loss on these held-out rows; the scores as they are where no class of theirs is known."""
+        classes = model.classes_
+        is_known = np.isin(labels, classes)
+        if not is_known.any():
+            return cls(model, 1.0, {})
+        scores = _scores(model, X_held)[is_known]
+        truth = np.equal.outer(labels[is_known], classes).astype(np.float64)
 
-            bounds = [(0.0, None)] + [(None, None)] * len(self.classes_)
-            found = minimize(loss, np.append(self.slope, self.shifts), jac=True, method="L-BFGS-B", bounds=bounds).x
-            self.slope, self.shifts = float(found[0]), found[1:]
+        def loss(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            log_p = log_softmax(x[0] * scores + x[1:], axis=1)
+            residuals = (np.exp(log_p) - truth) / len(truth)
+            gradient = np.append((residuals * scores).sum(), residuals.sum(axis=0) + x[1:] / len(truth))
+            return -(truth * log_p).sum() / len(truth) + x[1:] @ x[1:] / (2 * len(truth)), gradient
 
-    def _scores(self, X: Any) -> NDArray[np.float64]:
-        scores = np.asarray(self.model.decision_function(X), np.float64)
-        return scores if scores.ndim == 2 else np.column_stack([np.zeros_like(scores), scores])
+        bounds = [(0.0, None)] + [(None, None)] * len(classes)
+        found = minimize(loss, np.append(1.0, np.zeros(len(classes))), jac=True, method="L-BFGS-B", bounds=bounds).x
+        return cls(model, float(found[0]), dict(zip(classes.tolist(), found[1:].tolist(), strict=True)))
+
+    def of(self, model: Any) -> "Calibrated":
+        """Another fit of the same classifier under the same map; a class that the first had not seen is not shifted."""
+        return Calibrated(model, self.slope, self.shifts)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        return np.asarray(softmax(self.slope * self._scores(X) + self.shifts, axis=1))
+        shifts = np.array([self.shifts.get(k, 0.0) for k in self.classes_.tolist()])
+        return np.asarray(softmax(self.slope * _scores(self.model, X) + shifts, axis=1))
+
+
+def _scores(model: Any, X: Any) -> NDArray[np.float64]:
+    """Of each class: (n_rows, n_classes)."""
+    scores = np.asarray(model.decision_function(X), np.float64)
+    return scores if scores.ndim == 2 else np.column_stack([np.zeros_like(scores), scores])
 
 
 def find_class(path: str) -> Any:

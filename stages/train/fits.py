@@ -1,14 +1,16 @@
 """The one interface of all learners: `fit` a list of jobs, `predict_proba` for some of them."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Features
+from stages.common.artefacts import Features, joined
 from stages.train.params import Setting
 
 Status = Literal["ok", "unconverged", "diverged"]
@@ -25,6 +27,13 @@ class Draw:
     fit_labels: NDArray[np.int64]
     validation: Features
     validation_labels: NDArray[np.int64]
+
+    @cached_property
+    def whole(self) -> "Draw":
+        """All rows to be fitted, none held out."""
+        features = joined(self.fit, self.validation)
+        labels = np.concatenate([self.fit_labels, self.validation_labels])
+        return Draw(features, labels, self.validation[:0], self.validation_labels[:0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +62,23 @@ class Learner(Protocol):
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         """Fit every job and forget all earlier ones; one record each, in their order."""
 
+    def refit(self, jobs: Sequence[int]) -> list[Record]:
+        """Fit the jobs of these indices again on all rows of their draws, for as long as was best on the held-out rows.
+
+        They then are the jobs 0, 1, ... What the held-out rows said of calibration stays, and so does the validation
+        loss in their records.
+        """
+
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         """Class probabilities (n_jobs, n_rows, n_classes) of the fitted jobs with these indices."""
+
+
+def in_all(first: Record, again: Record) -> Record:
+    """The record of a fit on all rows, whose length and validation loss the first found: operations are those of both,
+    and what was amiss with either is."""
+    flops = None if first.train_flops is None or again.train_flops is None else first.train_flops + again.train_flops
+    kept = replace(again, validation_loss=first.validation_loss, train_flops=flops)
+    return kept if first.status == "ok" else replace(kept, status=first.status, reason=first.reason)
 
 
 def fit_and_listen(model: Any, X: Any, labels: NDArray[np.int64]) -> str:
@@ -82,3 +106,41 @@ def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> f
     """Mean negative log probability of the true class, in nats; probabilities: (n_rows, n_classes)."""
     of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(of_truth, 1e-7)).mean())
+
+
+class OneByOne(ABC):
+    """A learner whose jobs are fitted one after the other by a library of scikit-learn's interface."""
+
+    def __init__(self, n_classes: int):
+        self.n_classes = n_classes
+        self._jobs: list[Job] = []
+        self._records: list[Record] = []
+        self._fitted: list[Any] = []
+
+    @abstractmethod
+    def _fit(self, job: Job) -> tuple[Any, Record]:
+        """The fitted model, in whatever form `_predict` takes, and how it went."""
+
+    @abstractmethod
+    def _refit(self, job: Job, fitted: Any, record: Record) -> tuple[Any, Record]:
+        """The same on all rows of the job's draw, for as long as the first fit found best."""
+
+    @abstractmethod
+    def _predict(self, fitted: Any, features: Features) -> NDArray[np.float32]:
+        """Class probabilities (n_rows, n_classes)."""
+
+    def fit(self, jobs: Sequence[Job]) -> list[Record]:
+        return self._take_over(jobs, [self._fit(job) for job in jobs])
+
+    def refit(self, jobs: Sequence[int]) -> list[Record]:
+        chosen = [(self._jobs[job], self._fitted[job], self._records[job]) for job in jobs]
+        found = [self._refit(*of_job) for of_job in chosen]
+        return self._take_over([job for job, _, _ in chosen], found)
+
+    def _take_over(self, jobs: Sequence[Job], found: Sequence[tuple[Any, Record]]) -> list[Record]:
+        self._jobs = list(jobs)
+        self._fitted, self._records = [fitted for fitted, _ in found], [record for _, record in found]
+        return list(self._records)
+
+    def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
+        return np.stack([self._predict(self._fitted[job], features) for job in jobs])

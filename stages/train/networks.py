@@ -12,20 +12,37 @@ from stages.common.seeds import seed_from
 from stages.train import params
 from stages.train.batched import BatchedNetwork, Shape
 from stages.train.blocks import CHUNK, Block, NetworkEncoder, blocks_of, places_of
-from stages.train.fits import Draw, Job, Record, Status
-from stages.train.training import BatchedTraining, Hardware, IndexBatches, trainer
+from stages.train.fits import Draw, Job, Record, Status, in_all
+from stages.train.training import BatchedTraining, Hardware, IndexBatches, Schedule, trainer
 
 
 class NetworkLearner:
-    """All jobs as one batched network; the weights of each model are those of its best epoch on its held-out rows."""
+    """All jobs as one batched network; weights and temperature of each model are its best on its held-out rows."""
 
     def __init__(self, config: params.Network, n_classes: int, hardware: Hardware):
         self.config, self.n_classes, self.hardware = config, n_classes, hardware
 
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
-        draws: list[Draw] = list(dict.fromkeys(job.draw for job in jobs))
-        self._draw_of_job = [draws.index(job.draw) for job in jobs]
-        self._encoders = [NetworkEncoder(draw.fit, self.config) for draw in draws]
+        self._jobs = list(jobs)
+        training, batches = self._trained([job.draw for job in jobs], None)
+        self._temperatures, self._epochs = training.temperature.cpu(), training.best_step.cpu() / batches.steps_of_epoch
+        self._records = [self._record(training, batches, m) for m in range(len(jobs))]
+        return list(self._records)
+
+    def refit(self, jobs: Sequence[int]) -> list[Record]:
+        self._jobs = [self._jobs[job] for job in jobs]
+        self._temperatures, self._epochs = self._temperatures[list(jobs)], self._epochs[list(jobs)]
+        training, batches = self._trained([job.draw.whole for job in self._jobs], self._epochs.tolist())
+        found = [in_all(self._records[job], self._record_of_refit(training, batches, m)) for m, job in enumerate(jobs)]
+        self._records = found
+        return list(found)
+
+    def _trained(self, draws_of_jobs: list[Draw], epochs: list[float] | None) -> tuple[BatchedTraining, IndexBatches]:
+        """All jobs trained on the fitted rows of these draws, for so many epochs or until held-out rows stop them."""
+        config, jobs = self.config, self._jobs
+        draws: list[Draw] = list(dict.fromkeys(draws_of_jobs))
+        self._draw_of_job = [draws.index(draw) for draw in draws_of_jobs]
+        self._encoders = [NetworkEncoder(draw.fit, config) for draw in draws]
         fit_block = blocks_of(self._encoders, [(draw.fit, draw.fit_labels) for draw in draws])
         self._n_inputs = fit_block.n_inputs
         held = [(draw.validation, draw.validation_labels) for draw in draws]
@@ -33,26 +50,26 @@ class NetworkLearner:
         self._places = places_of(fit_block) if self._encoders[0].has_ngrams else None
         fit_block, validation_block = (block.with_places(self._places) for block in (fit_block, validation_block))
 
-        config = self.config
         seeds = [job.seed for job in jobs]
-        self._network = BatchedNetwork(self._shape(), seeds)
+        network = BatchedNetwork(self._shape(), seeds, [setting_of(job).wave_deviation for job in jobs])
         rows_of_jobs = [fit_block.n_rows[draw] for draw in self._draw_of_job]
         batches = IndexBatches(rows_of_jobs, config.batch_size, [seed_from("order", seed) for seed in seeds])
-        n_epochs = max(config.epochs, math.ceil(config.min_steps / len(batches)))
-        n_steps = n_epochs * len(batches)
-        training = BatchedTraining(
-            self._network, jobs, self._draw_of_job, fit_block, validation_block,
-            warmup_steps=int(config.warmup * n_steps), n_steps=n_steps, patience=config.patience,
-        )  # fmt: skip
-        trainer(self.hardware, n_epochs).fit(training, train_dataloaders=batches)
-        with torch.no_grad():
-            for parameter, best in zip(self._network.parameters(), training.best, strict=True):
-                parameter.copy_(best)
-        # A multiply and an add a weight, once forward and twice backward.
-        multiplications = self._network.multiplications_each(fit_block.letters.shape[2])
-        flops_of_epoch = 6.0 * len(batches) * batches.batch_size * multiplications
-        epochs = [min(n_epochs, int(best) + 1 + config.patience) for best in training.best_epoch]
-        return [self._record(training, m, n, n * flops_of_epoch) for m, n in enumerate(epochs)]
+        schedule = self._schedule(batches, epochs)
+        training = BatchedTraining(network, jobs, self._draw_of_job, fit_block, validation_block, batches, schedule)
+        trainer(self.hardware, schedule.n_steps // len(batches)).fit(training, train_dataloaders=batches)
+        self._network = training.restored()
+        return training, batches
+
+    def _schedule(self, batches: IndexBatches, epochs: list[float] | None) -> Schedule:
+        """Of so many epochs as the first fit's, which had min_steps at least, where it is made again on more rows."""
+        config, per_epoch = self.config, batches.steps_of_epoch
+        n_steps = max(config.epochs * per_epoch, config.min_steps)
+        if epochs is None:
+            self._n_epochs = n_steps / per_epoch
+        n_looks = math.ceil(self._n_epochs * per_epoch / len(batches))
+        n_steps = n_looks * len(batches)
+        stops = None if epochs is None else [round(n * per_epoch) for n in epochs]
+        return Schedule(int(config.warmup * n_steps), n_steps, config.patience, stops)
 
     def _shape(self) -> Shape:
         config, encoders = self.config, self._encoders
@@ -65,7 +82,6 @@ class NetworkLearner:
             encoders[0].n_embedded,
             config.frequencies,
             config.dimensions,
-            config.highest_frequency,
             n_buckets=0 if self._places is None else int(self._places.max()) + 1,
             n_letters=max(encoder.n_letters for encoder in encoders),
             letter_dimensions=filters.dimensions if filters else 0,
@@ -73,12 +89,11 @@ class NetworkLearner:
             filters=filters.number if filters else 0,
         )
 
-    def _record(self, training: BatchedTraining, m: int, n_epochs: int, flops: float) -> Record:
+    def _record(self, training: BatchedTraining, batches: IndexBatches, m: int) -> Record:
         """The budget of epochs is fixed, so a network counts as unconverged where it learned nothing from it."""
-        loss, n_parameters = float(training.best_loss[m]), self._network.n_parameters_each()
+        loss, made = float(training.best_loss[m]), self._made(training, batches, m)
         if not math.isfinite(loss):
-            reason = "the validation loss was never finite"
-            return Record("diverged", reason, math.nan, math.nan, n_epochs, n_parameters, flops)
+            return Record("diverged", "the validation loss was never finite", math.nan, math.nan, *made)
         draw = self._draw_of_job[m]
         constant = _constant_loss(training.fit_block, training.validation_block, draw, self.n_classes)
         has_learned = loss < constant
@@ -88,7 +103,21 @@ class NetworkLearner:
             else f"held-out log loss {loss:.4f}, no better than the constant predictor's {constant:.4f}"
         )
         status: Status = "ok" if has_learned else "unconverged"
-        return Record(status, reason, float(training.best_training_loss[m]), loss, n_epochs, n_parameters, flops)
+        return Record(status, reason, float(training.best_training_loss[m]), loss, *made)
+
+    def _record_of_refit(self, training: BatchedTraining, batches: IndexBatches, m: int) -> Record:
+        loss, made = float(training.best_training_loss[m]), self._made(training, batches, m)
+        if not math.isfinite(loss):
+            return Record("diverged", "the training loss on all rows was not finite", math.nan, math.nan, *made)
+        return Record("ok", "", loss, math.nan, *made)
+
+    def _made(self, training: BatchedTraining, batches: IndexBatches, m: int) -> tuple[int, int, float]:
+        """Epochs, parameters and operations of one model."""
+        steps = int(training.last_step[m])
+        width = training.fit_block.letters.shape[2]
+        # A multiply and an add a weight, once forward and twice backward.
+        flops = 6.0 * steps * batches.batch_size * self._network.multiplications_each(width)
+        return math.ceil(steps / batches.steps_of_epoch), self._network.n_parameters_each(), flops
 
     @torch.no_grad()
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
@@ -102,9 +131,14 @@ class NetworkLearner:
             chunk = features[start : start + CHUNK]
             rows = [(chunk, np.empty(0, np.int64))] * len(used)
             block = blocks_of([self._encoders[draw] for draw in used], rows, self._n_inputs).with_places(places)
-            logits = network(block.inputs(of_job, slice(None)), list(jobs))
+            logits = network(block.inputs(of_job, slice(None)), list(jobs)) / self._temperatures[list(jobs), None, None]
             probabilities[:, start : start + CHUNK] = torch.softmax(logits, dim=2).numpy()
         return probabilities
+
+
+def setting_of(job: Job) -> params.NetworkSetting:
+    assert isinstance(job.setting, params.NetworkSetting)
+    return job.setting
 
 
 def _constant_loss(fit: Block, validation: Block, draw: int, n_classes: int) -> float:

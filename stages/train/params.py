@@ -31,6 +31,12 @@ class Tuning(Section):
     tuning_rows: int = Field(ge=64)
 
 
+class Sizes(Section):
+    """What `tune` reads of `grid`."""
+
+    sizes: list[int] = Field(min_length=1)
+
+
 class LogisticRegressionSetting(Section):
     C: float = Field(gt=0)
 
@@ -43,23 +49,21 @@ class LogisticRegression(Section):
     settings: list[LogisticRegressionSetting] = Field(min_length=1)
 
 
-class GradientBoostingSetting(Section):
-    learning_rate: float = Field(gt=0, le=1)
-    max_leaf_nodes: int = Field(ge=2)
-    l2_regularization: float = Field(ge=0)
+class LibrarySetting(Section):
+    """Arguments of an estimator or a library, whatever it takes."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class GradientBoosting(Section):
+    """Arguments and settings are named as the library names them."""
+
     kind: Literal["gradient_boosting"]
-    max_iter: int = Field(ge=1)
+    library: Literal["lightgbm", "xgboost", "catboost", "sklearn"]
+    max_rounds: int = Field(ge=1)
     patience: int = Field(ge=1)
-    settings: list[GradientBoostingSetting] = Field(min_length=1)
-
-
-class EstimatorSetting(Section):
-    """Arguments of the estimator, whatever it takes."""
-
-    model_config = ConfigDict(extra="allow")
+    arguments: dict[str, Any]
+    settings: list[LibrarySetting] = Field(min_length=1)
 
 
 class Estimator(Section):
@@ -69,7 +73,7 @@ class Estimator(Section):
     estimator: str  # import path
     features: Features
     arguments: dict[str, Any]
-    settings: list[EstimatorSetting] = Field(min_length=1)
+    settings: list[LibrarySetting] = Field(min_length=1)
 
     @field_validator("estimator")
     @classmethod
@@ -83,6 +87,8 @@ class NetworkSetting(Section):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     dropout: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    wave_deviation: float = Field(gt=0)
 
 
 class Filters(Section):
@@ -100,7 +106,6 @@ class Network(Section):
     layers: int = Field(ge=1)
     frequencies: int = Field(ge=0)
     dimensions: int = Field(ge=1)
-    highest_frequency: float = Field(gt=0.05)
     filters: Filters | None
     batch_size: int = Field(ge=1)
     epochs: int = Field(ge=1)
@@ -111,7 +116,7 @@ class Network(Section):
 
 
 Kind = LogisticRegression | GradientBoosting | Estimator | Network
-Setting = LogisticRegressionSetting | GradientBoostingSetting | EstimatorSetting | NetworkSetting
+Setting = LogisticRegressionSetting | LibrarySetting | NetworkSetting
 
 
 class Learner(RootModel[Annotated[Kind, Field(discriminator="kind")]]):

@@ -10,7 +10,7 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import log_softmax
 from torch.optim.swa_utils import AveragedModel
 
 from stages.common.seeds import seed_from
@@ -21,6 +21,10 @@ from stages.train.blocks import CHUNK, Block
 from stages.train.fits import Job
 
 AVERAGED = 9  # the average reaches back over the last one in so many steps
+LOOK = 10  # steps between two looks at the held-out rows, at least
+NEWTON_STEPS = 8  # for the temperature
+HALVING = 0.25  # of the schedule, after which the best setting of each replicate goes on alone
+MOST_LOG = 3.0  # of a temperature: between 1/20 and 20
 
 
 @dataclass(frozen=True)
@@ -44,42 +48,56 @@ def find_hardware() -> Hardware:
     return Hardware("cpu", str(capabilities.get("cpu_name", "CPU")), "bf16-mixed" if has_bf16 else "32-true")
 
 
-def trainer(hardware: Hardware, n_epochs: int) -> pl.Trainer:
+def trainer(hardware: Hardware, n_looks: int) -> pl.Trainer:
     """A Trainer that trains and does nothing else: no files, no bar, no advice on data loaders."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
+    # Nothing reads what it has not written; torch does not tell mypy of the flag.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return pl.Trainer(
         accelerator=hardware.accelerator,
         devices=1,
         precision=hardware.precision,
-        max_epochs=n_epochs,
+        max_epochs=n_looks,
         deterministic=True,
         barebones=True,
     )
+
+
+def rate_factor(units: int) -> float:
+    """What a setting's learning rate, that of a network of 256 units, is multiplied by: narrow networks take larger
+    steps (Yang et al. 2022 scale the rate of hidden layers by 1 / width; the root stood up in trials)."""
+    return math.sqrt(256 / units)
 
 
 class IndexBatches:
     """Batches of row numbers (M, batch_size): each model's own rows in its own order, new in every epoch.
 
     An epoch has as many steps as the longest draw needs; rows that would leave the last batch short are filled up
-    from the start of the same order.
+    from the start of the same order. Between two looks at the held-out rows lie one epoch or more, at least LOOK steps.
     """
 
     def __init__(self, n_rows: list[int], batch_size: int, seeds: list[int]):
         self.n_rows, self.batch_size = n_rows, min(batch_size, max(n_rows))
-        self.n_steps = math.ceil(max(n_rows) / self.batch_size)
+        self.steps_of_epoch = math.ceil(max(n_rows) / self.batch_size)
+        self.n_epochs = math.ceil(LOOK / self.steps_of_epoch)  # between two looks
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __len__(self) -> int:
-        return self.n_steps
+        return self.n_epochs * self.steps_of_epoch
 
     def __iter__(self) -> Iterator[Tensor]:
-        places = torch.arange(self.n_steps * self.batch_size)
-        orders = [
-            torch.randperm(n, generator=generator)[places % n]
-            for n, generator in zip(self.n_rows, self.generators, strict=True)
-        ]
-        yield from torch.stack(orders).split(self.batch_size, dim=1)
+        places = torch.arange(self.steps_of_epoch * self.batch_size)
+        for _ in range(self.n_epochs):
+            orders = [
+                torch.randperm(n, generator=generator)[places % n]
+                for n, generator in zip(self.n_rows, self.generators, strict=True)
+            ]
+            yield from torch.stack(orders).split(self.batch_size, dim=1)
+
+    def keep(self, models: list[int]) -> None:
+        """Goes on with the models of these indices alone."""
+        self.n_rows, self.generators = [self.n_rows[m] for m in models], [self.generators[m] for m in models]
 
 
 def averaged(network: BatchedNetwork) -> torch.nn.Module:
@@ -98,35 +116,63 @@ def averaged(network: BatchedNetwork) -> torch.nn.Module:
     return AveragedModel(network, multi_avg_fn=move)
 
 
-class BatchedTraining(pl.LightningModule):
-    """One AdamW step for all models at once; after each epoch every model keeps its best averaged weights so far.
+@dataclass(frozen=True)
+class Schedule:
+    """In steps. stops: of each model, where no held-out rows stop it; the rate falls as if it went on to n_steps."""
 
-    A model has stopped when `patience` epochs brought nothing better; the others go on without it. Epochs that end
-    within the warm-up do not count: there a network that has learned next to nothing can still have the lowest loss,
-    because it is not yet sure of anything.
+    warmup_steps: int
+    n_steps: int
+    patience: int
+    stops: list[int] | None = None
+
+
+class BatchedTraining(pl.LightningModule):
+    """One AdamW step for all models at once; after each look every model keeps its best averaged weights so far.
+
+    Best is the lowest held-out log loss after a temperature of its own, fitted on the same rows (Guo et al. 2017): a
+    network goes on telling classes apart better long after it became too sure of itself, which the temperature mends
+    (Berta, Holzmueller, Jordan and Bach 2025).
+
+    A model has stopped when `patience` steps, and as many as it took to its best, brought nothing better; it leaves the
+    batch, the others go on without it. When a quarter of the schedule is over, of the settings of one draw and one
+    initialisation only the best so far goes on (successive halving, Jamieson and Talwalkar 2016). Looks within the
+    warm-up do not count: there a network that has learned next to nothing can still have the lowest loss, because it is
+    not yet sure of anything.
 
     draws: (M,) which draw of the blocks each model learns from.
     """
 
     def __init__(self, network: BatchedNetwork, jobs: Sequence[Job], draws: list[int], fit: Block, validation: Block,
-                 warmup_steps: int, n_steps: int, patience: int):  # fmt: skip
+                 batches: IndexBatches, schedule: Schedule):  # fmt: skip
         super().__init__()
-        self.network, self.jobs = network, jobs
+        self.network, self.batches = network, batches
         self.settings = [job.setting for job in jobs if isinstance(job.setting, params.NetworkSetting)]
         self.averaged = averaged(network)
         self.fit_block, self.validation_block = fit, validation
-        self.draws = torch.tensor(draws)
-        self.warmup_steps, self.n_steps, self.patience = warmup_steps, n_steps, patience
+        self.warmup_steps, self.n_steps, self.patience = schedule.warmup_steps, schedule.n_steps, schedule.patience
+        self.stops = None if schedule.stops is None else torch.tensor(schedule.stops)
+        # Of all models:
         self.best = [parameter.detach().clone() for parameter in network.parameters()]
         self.best_loss = torch.full((len(jobs),), math.inf)
-        self.best_epoch = torch.zeros(len(jobs), dtype=torch.int64)
-        self.training_loss = torch.zeros(len(jobs))
+        self.best_step = torch.zeros(len(jobs), dtype=torch.int64)
+        self.last_step = torch.zeros(len(jobs), dtype=torch.int64)
+        self.temperature = torch.ones(len(jobs))
         self.best_training_loss = torch.full((len(jobs),), math.nan)
+        # Of those that still learn:
+        self.models = torch.arange(len(jobs))
+        self.draws = torch.tensor(draws)
+        self.smoothing = torch.tensor([setting.label_smoothing for setting in self.settings])
+        self.dropouts = torch.tensor([setting.dropout for setting in self.settings])
+        self.dropout_seeds = [seed_from("dropout", job.seed) for job in jobs]
+        self.training_loss = torch.zeros(len(jobs))
+        rivals = list(dict.fromkeys((of, job.seed) for of, job in zip(draws, jobs, strict=True)))
+        self.rivals = torch.tensor([rivals.index((of, job.seed)) for of, job in zip(draws, jobs, strict=True)])
+        self.is_halved = False
 
     def configure_optimizers(self):
         optimizer = BatchedAdamW(
             self.network,
-            torch.tensor([setting.learning_rate for setting in self.settings]),
+            torch.tensor([setting.learning_rate for setting in self.settings]) * rate_factor(self.network.shape.units),
             torch.tensor([setting.weight_decay for setting in self.settings]),
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
@@ -140,12 +186,13 @@ class BatchedTraining(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.fit_block, self.validation_block = self.fit_block.to(self.device), self.validation_block.to(self.device)
-        for name in ("draws", "best_loss", "best_epoch", "training_loss", "best_training_loss"):
+        for name in ("best_loss", "best_step", "last_step", "temperature", "best_training_loss", "models", "draws",
+                     "smoothing", "dropouts", "training_loss", "rivals"):  # fmt: skip
             setattr(self, name, getattr(self, name).to(self.device))
         self.best = [parameter.to(self.device) for parameter in self.best]
-        shares = torch.tensor([setting.dropout for setting in self.settings], device=self.device)
-        generators = [Generator(self.device).manual_seed(seed_from("dropout", job.seed)) for job in self.jobs]
-        self.dropout = Dropout(shares, generators) if shares.any() else None
+        self.stops = None if self.stops is None else self.stops.to(self.device)
+        generators = [Generator(self.device).manual_seed(seed) for seed in self.dropout_seeds]
+        self.dropout = Dropout(self.dropouts, generators) if self.dropouts.any() else None
 
     def on_train_epoch_start(self) -> None:
         self.training_loss.zero_()
@@ -153,45 +200,124 @@ class BatchedTraining(pl.LightningModule):
     def training_step(self, rows: Tensor, _: int) -> Tensor:
         draws = self.draws[:, None]
         logits = self.network(self.fit_block.inputs(draws, rows), dropout=self.dropout)
-        losses = _losses(logits, self.fit_block.y[draws, rows]).mean(dim=1)  # (M,)
+        log_p = log_softmax(logits.float(), dim=2)
+        losses = -log_p.gather(2, self.fit_block.y[draws, rows][..., None]).mean(dim=(1, 2))  # (M,)
         self.training_loss.add_(losses.detach())
-        return losses.sum()  # a model's gradient is that of its own mean loss
+        uniform = -log_p.mean(dim=(1, 2))
+        return torch.lerp(losses, uniform, self.smoothing).sum()  # a model's gradient is that of its own mean loss
 
     def on_train_batch_end(self, *_: object) -> None:
         if isinstance(self.averaged, AveragedModel):
             self.averaged.update_parameters(self.network)
 
     def on_train_epoch_end(self) -> None:
-        if self.global_step < self.warmup_steps:
-            self.best_epoch[:] = self.current_epoch
+        self.last_step[self.models] = step = self.global_step
+        if self.stops is not None:
+            goes_on = step < self.stops[self.models]
+            self._keep(torch.nonzero(~goes_on | (step == self.n_steps))[:, 0])
+        elif step < self.warmup_steps:
             return
-        losses = self._validation_losses()
-        has_stopped = self.current_epoch - self.best_epoch > self.patience
-        is_better = (losses < self.best_loss) & ~has_stopped  # false for NaN
-        self.best_loss = torch.where(is_better, losses, self.best_loss)
-        mean_training_loss = self.training_loss / self.trainer.num_training_batches
-        self.best_training_loss = torch.where(is_better, mean_training_loss, self.best_training_loss)
-        for kept, parameter in zip(self.best, self.averaged.parameters(), strict=True):
-            per_model = (len(is_better), -1)
-            for m in torch.nonzero(is_better)[:, 0].tolist():
-                kept.view(per_model)[m].copy_(parameter.detach().view(per_model)[m])
-        self.best_epoch[is_better] = self.current_epoch
-        self.trainer.should_stop = bool((self.current_epoch - self.best_epoch >= self.patience).all())
+        else:
+            goes_on = self._look(step)
+        if not goes_on.any():
+            self.trainer.should_stop = True
+        elif not goes_on.all():
+            self._go_on_with(torch.nonzero(goes_on)[:, 0])
+
+    def _look(self, step: int) -> Tensor:
+        """Keeps the weights of the models whose held-out loss is below their best; whether each goes on."""
+        losses, temperatures = self._validated()
+        better = torch.nonzero(losses < self.best_loss[self.models])[:, 0]  # not where it is NaN
+        models = self.models[better]
+        self.best_loss[models], self.temperature[models] = losses[better], temperatures[better]
+        self.best_step[models] = step
+        self._keep(better)
+        best_step = self.best_step[self.models]
+        goes_on = step - best_step < best_step.clamp(min=self.patience)
+        if not self.is_halved and step >= self.n_steps * HALVING:
+            goes_on &= self._leads()
+            self.is_halved = True
+        return goes_on
+
+    def _leads(self) -> Tensor:
+        """Whether each model that still learns has the lowest loss so far of its rivals, stopped ones among them."""
+        lowest = torch.full((int(self.rivals.max()) + 1,), math.inf, device=self.device)
+        lowest = lowest.scatter_reduce(0, self.rivals, self.best_loss, "amin")
+        return self.best_loss[self.models] <= lowest[self.rivals[self.models]]
+
+    def _keep(self, places: Tensor) -> None:
+        """Takes over the averaged weights of the models at these places among those that still learn."""
+        models = self.models[places]
+        self.best_training_loss[models] = self.training_loss[places] / self.trainer.num_training_batches
+        for kept, parameter in zip(self.best, self._averaged_network.parameters(), strict=True):
+            of_all = kept.view(len(self.best_loss), -1)
+            of_those_left = parameter.detach().view(len(self.models), -1)
+            for m, i in zip(models.tolist(), places.tolist(), strict=True):
+                of_all[m].copy_(of_those_left[i])
+
+    @property
+    def _averaged_network(self) -> BatchedNetwork:
+        network = self.averaged.module if isinstance(self.averaged, AveragedModel) else self.averaged
+        assert isinstance(network, BatchedNetwork)
+        return network
+
+    def _go_on_with(self, places: Tensor) -> None:
+        """The models at these places stay in the batch, the others leave it."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, BatchedAdamW)
+        optimizer.keep(places, self.network.n_models)
+        self.network.keep(places)
+        if self._averaged_network is not self.network:
+            self._averaged_network.keep(places)
+        self.batches.keep(places.tolist())
+        for name in ("models", "draws", "smoothing", "dropouts", "training_loss"):
+            setattr(self, name, getattr(self, name)[places])
+        if self.dropout is not None:
+            generators = [self.dropout.generators[i] for i in places.tolist()]
+            self.dropout = Dropout(self.dropouts, generators)
+
+    def restored(self) -> BatchedNetwork:
+        """The network of all models with the best weights of each."""
+        for parameter, best in zip(self.network.parameters(), self.best, strict=True):
+            parameter.data = best
+        self.network.n_models = len(self.best_loss)
+        return self.network
 
     @torch.no_grad()
-    def _validation_losses(self) -> Tensor:
+    def _validated(self) -> tuple[Tensor, Tensor]:
+        """Of each model that still learns the held-out log loss after its temperature, and the temperature: (M,)."""
         block = self.validation_block
+        chunks = [slice(start, start + CHUNK) for start in range(0, block.y.shape[1], CHUNK)]
+        logits = torch.cat([self.averaged(block.inputs(self.draws, chunk)).float() for chunk in chunks], dim=1)
         n_rows = torch.tensor(block.n_rows, device=self.device)[self.draws]  # (M,)
-        total = torch.zeros(len(self.draws), device=self.device)
-        for start in range(0, block.y.shape[1], CHUNK):
-            chunk = slice(start, start + CHUNK)
-            y = block.y[self.draws, chunk]
-            places = torch.arange(start, start + y.shape[1], device=self.device)
-            losses = _losses(self.averaged(block.inputs(self.draws, chunk)), y)
-            total += (losses * (places < n_rows[:, None])).sum(dim=1)
-        return total / n_rows
+        weights = (torch.arange(logits.shape[1], device=self.device) < n_rows[:, None]) / n_rows[:, None]
+        return with_temperature(logits, block.y[self.draws], weights)
 
 
-def _losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Log loss of every row in nats: logits (M, B, n_classes), labels (M, B) -> (M, B)."""
-    return cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+def with_temperature(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The log loss in nats of logits divided by the temperature that makes it least, and that temperature: (M,) each.
+
+    logits: (M, B, n_classes); labels: (M, B); weights: (M, B), of rows, with sum 1 for each model. Newton's method on
+    the logarithm of the inverse temperature, which a penalty worth a single row holds near 0, and which stays between
+    -MOST_LOG and MOST_LOG.
+    """
+    logits = logits.double()
+    margins = logits - logits.gather(2, labels[..., None])  # (M, B, n_classes), 0 at the true class
+    penalty = weights.amax(dim=1).double()
+    log_inverse = torch.zeros_like(penalty)
+
+    def moments() -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, and its first and second derivative by the inverse temperature."""
+        scaled = log_inverse.exp()[:, None, None] * margins
+        losses, p = scaled.logsumexp(dim=2), scaled.softmax(dim=2)
+        means = (p * margins).sum(dim=2)
+        variances = (p * margins.square()).sum(dim=2) - means.square()
+        return tuple((values * weights).sum(dim=1) for values in (losses, means, variances))  # type: ignore[return-value]
+
+    for _ in range(NEWTON_STEPS):
+        inverse = log_inverse.exp()
+        _, first, second = moments()
+        slope = inverse * first + penalty * log_inverse
+        curvature = (inverse.square() * second + inverse * first).clamp(min=0) + penalty
+        log_inverse = (log_inverse - (slope / curvature).clamp(-1, 1)).clamp(-MOST_LOG, MOST_LOG)
+    return moments()[0].float(), (-log_inverse).exp().float()

@@ -1,0 +1,259 @@
+"""Gradient boosting with native categories and missing values, by any of four libraries, stopped early."""
+
+import importlib
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.common.artefacts import Features
+from stages.common.errors import InputError
+from stages.train import params
+from stages.train.encoders import Encoder, n_ordered
+from stages.train.fits import Draw, Job, OneByOne, Record, Status, in_all, log_loss
+
+Matrix = NDArray[np.float32]
+Labels = NDArray[np.int64]
+PACKAGES = {
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost-cpu",
+    "catboost": "catboost",
+    "sklearn": "scikit-learn",
+}  # on PyPI
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How many are made at most, and after how many without a better validation loss boosting stops."""
+
+    most: int
+    patience: int
+
+
+class GradientBoostingLearner(OneByOne):
+    """Trees are added until the held-out log loss has not fallen for `patience` rounds; then again, as many, on all
+    rows."""
+
+    def __init__(self, config: params.GradientBoosting, n_classes: int, threads: int):
+        super().__init__(n_classes)
+        self.config = config
+        self.library = library_of(config.library)(threads)
+
+    def _fit(self, job: Job) -> tuple[Any, Record]:
+        draw = job.draw
+        # The libraries refuse validation rows of a class that they were not fitted on.
+        is_known = np.isin(draw.validation_labels, draw.fit_labels)
+        if not is_known.any():
+            n = len(draw.fit_labels) + len(is_known)
+            raise InputError(f"n_train={n}: no held-out row has a class of the fitted rows; raise scale.sizes")
+        held = draw.validation[is_known], draw.validation_labels[is_known]
+        fitted, record = self._fitted_on(draw, job, held, self.config.max_rounds)
+        loss = log_loss(draw.validation_labels, self._predict(fitted, draw.validation))
+        return fitted, replace(record, validation_loss=loss)
+
+    def _refit(self, job: Job, fitted: Any, record: Record) -> tuple[Any, Record]:
+        again, of_again = self._fitted_on(job.draw.whole, job, None, fitted[2])
+        return again, in_all(record, of_again)
+
+    def _fitted_on(
+        self, draw: Draw, job: Job, held: tuple[Features, Labels] | None, n_rounds: int
+    ) -> tuple[Any, Record]:
+        """(encoder, classes, rounds, model), stopped early where there are held-out rows."""
+        assert isinstance(job.setting, params.LibrarySetting)
+        encoder = Encoder(draw.fit)
+        X = encoder.ordinal(draw.fit)
+        classes, y = np.unique(draw.fit_labels, return_inverse=True)
+        rounds = Rounds(n_rounds, self.config.patience)
+        arguments = self.config.arguments | job.setting.model_dump()
+        validation = None if held is None else (encoder.ordinal(held[0]), np.searchsorted(classes, held[1]))
+        is_categorical = np.arange(X.shape[1]) >= n_ordered(draw.fit)
+        try:
+            model, n_made = self.library.fit(
+                X, y, validation, is_categorical, rounds, arguments, job.seed % 2**31, len(classes)
+            )
+        except (TypeError, ValueError, self.library.error) as error:
+            remedy = "see to the learner's `arguments` and `settings`"
+            raise InputError(f"{self.config.library}: {str(error).splitlines()[0]}; {remedy}") from None
+        fitted = encoder, classes, n_made, model
+        is_cut = held is not None and n_made >= n_rounds
+        status: Status = "unconverged" if is_cut else "ok"
+        reason = f"the validation loss still fell at max_rounds={n_rounds}" if is_cut else ""
+        loss = log_loss(draw.fit_labels, self._probabilities(fitted, X))
+        # Estimate: two additions a row, feature and level of a balanced tree fill the histograms.
+        n_trees, n_leaves = self.library.size(model, n_made, len(classes))
+        flops = None if n_leaves is None else 2.0 * n_trees * X.size * float(np.log2(max(2, n_leaves / n_trees)))
+        # A value for each leaf, a feature and a threshold for each split.
+        n_parameters = None if n_leaves is None else n_leaves + 2 * (n_leaves - n_trees)
+        return fitted, Record(status, reason, loss, np.nan, n_made, n_parameters, flops)
+
+    def _predict(self, fitted: Any, features: Features) -> NDArray[np.float32]:
+        return self._probabilities(fitted, fitted[0].ordinal(features))
+
+    def _probabilities(self, fitted: Any, X: Matrix) -> NDArray[np.float32]:
+        _, classes, _, model = fitted
+        probabilities = np.zeros((len(X), self.n_classes), np.float32)
+        found = np.asarray(self.library.predict(model, X))
+        probabilities[:, classes] = found if found.ndim == 2 else np.column_stack([1 - found, found])
+        return probabilities
+
+
+class Library(ABC):
+    """One library behind the same calls."""
+
+    error: type[Exception] = ValueError
+
+    def __init__(self, threads: int):
+        self.threads = threads
+
+    @abstractmethod
+    def fit(self, X: Matrix, y: Labels, validation: tuple[Matrix, Labels] | None, is_categorical: NDArray[np.bool_],
+            rounds: Rounds, arguments: dict[str, Any], seed: int, n_classes: int) -> tuple[Any, int]:  # fmt: skip
+        """The model, and of how many rounds it is: the best number where there are validation rows, else the most.
+
+        X: numbers, NaN where missing, and categories as their position; y: 0 to n_classes - 1, each among them.
+        """
+
+    @abstractmethod
+    def predict(self, model: Any, X: Matrix) -> Any:
+        """Probabilities (n_rows, n_classes), or (n_rows,) of the second of two classes."""
+
+    def size(self, model: Any, n_rounds: int, n_classes: int) -> tuple[int, int | None]:
+        """Trees and leaves; None where the library does not tell."""
+        return n_rounds * (n_classes if n_classes > 2 else 1), None
+
+
+class LightGBM(Library):
+    """Ke et al. 2017."""
+
+    def __init__(self, threads: int):
+        super().__init__(threads)
+        import lightgbm
+
+        self.lightgbm, self.error = lightgbm, lightgbm.basic.LightGBMError
+
+    def fit(self, X, y, validation, is_categorical, rounds, arguments, seed, n_classes):
+        objective: dict[str, Any] = {"objective": "binary"} if n_classes == 2 else {"objective": "multiclass"}
+        own = {
+            "verbosity": -1,
+            "num_threads": self.threads,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+        }
+        if n_classes > 2:
+            objective["num_class"] = n_classes
+        categories = [int(i) for i in np.flatnonzero(is_categorical)]
+        data = {"params": {"verbosity": -1}, "categorical_feature": categories, "free_raw_data": False}
+        rows = self.lightgbm.Dataset(X, y, **data)
+        held = [] if validation is None else [rows.create_valid(*validation)]
+        stop = [self.lightgbm.early_stopping(rounds.patience, verbose=False)] if held else []
+        booster = self.lightgbm.train(objective | own | arguments, rows, rounds.most, valid_sets=held, callbacks=stop)
+        return booster, booster.best_iteration if held else rounds.most
+
+    def predict(self, model, X):
+        return model.predict(X, num_threads=self.threads)
+
+    def size(self, model, n_rounds, n_classes):
+        n_trees, _ = super().size(model, n_rounds, n_classes)
+        leaves = re.findall(r"^num_leaves=(\d+)$", model.model_to_string(num_iteration=n_rounds), re.MULTILINE)
+        return n_trees, sum(map(int, leaves))
+
+
+class XGBoost(Library):
+    """Chen and Guestrin 2016."""
+
+    def __init__(self, threads: int):
+        super().__init__(threads)
+        import xgboost
+
+        self.xgboost, self.error = xgboost, xgboost.core.XGBoostError
+
+    def fit(self, X, y, validation, is_categorical, rounds, arguments, seed, n_classes):
+        objective: dict[str, Any] = {"objective": "binary:logistic"}
+        if n_classes > 2:
+            objective = {"objective": "multi:softprob", "num_class": n_classes}
+        own = {"tree_method": "hist", "nthread": self.threads, "seed": seed, "verbosity": 0}
+        types = ["c" if categorical else "q" for categorical in is_categorical]
+        self.types = types
+
+        rows = self._data(X, y)
+        held = [] if validation is None else [(self._data(*validation), "held")]
+        booster = self.xgboost.train(
+            objective | own | arguments, rows, rounds.most, evals=held, verbose_eval=False,
+            early_stopping_rounds=rounds.patience if held else None,
+        )  # fmt: skip
+        n_made = booster.best_iteration + 1 if held else rounds.most
+        return booster[:n_made], n_made
+
+    def _data(self, X: Matrix, y: Labels | None = None) -> Any:
+        return self.xgboost.DMatrix(X, y, feature_types=self.types, enable_categorical=True, nthread=self.threads)
+
+    def predict(self, model, X):
+        return model.predict(self._data(X))
+
+
+class CatBoost(Library):
+    """Prokhorenkova et al. 2018."""
+
+    def __init__(self, threads: int):
+        super().__init__(threads)
+        import catboost
+
+        self.catboost, self.error = catboost, catboost.CatBoostError
+
+    def fit(self, X, y, validation, is_categorical, rounds, arguments, seed, n_classes):
+        self.categories = np.flatnonzero(is_categorical)
+        model = self.catboost.CatBoostClassifier(
+            iterations=rounds.most, thread_count=self.threads, random_seed=seed, verbose=False,
+            allow_writing_files=False, **arguments,
+        )  # fmt: skip
+        held = None if validation is None else self._pool(*validation)
+        model.fit(self._pool(X, y), eval_set=held, early_stopping_rounds=rounds.patience if held else None)
+        return model, model.best_iteration_ + 1 if held else rounds.most
+
+    def _pool(self, X: Matrix, y: Labels | None = None) -> Any:
+        import pandas as pd
+
+        frame = pd.DataFrame(X).astype({int(i): int for i in self.categories})
+        return self.catboost.Pool(frame, y, cat_features=list(self.categories))
+
+    def predict(self, model, X):
+        return model.predict_proba(self._pool(X), thread_count=self.threads)
+
+
+class Sklearn(Library):
+    """scikit-learn's histogram booster; its threads are those of OpenMP."""
+
+    def fit(self, X, y, validation, is_categorical, rounds, arguments, seed, n_classes):
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        model = HistGradientBoostingClassifier(
+            max_iter=rounds.most, categorical_features=is_categorical, random_state=seed,
+            early_stopping=validation is not None, n_iter_no_change=rounds.patience, **arguments,
+        )  # fmt: skip
+        held = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
+        model.fit(X, y, **held)
+        return model, model.n_iter_
+
+    def predict(self, model, X):
+        return model.predict_proba(X)
+
+
+LIBRARIES: dict[str, type[Library]] = {
+    "lightgbm": LightGBM,
+    "xgboost": XGBoost,
+    "catboost": CatBoost,
+    "sklearn": Sklearn,
+}
+
+
+def library_of(name: str) -> type[Library]:
+    """Raises InputError where it is not installed."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise InputError(f"{name} is not installed; run `pip install {PACKAGES[name]}`") from None
+    return LIBRARIES[name]
