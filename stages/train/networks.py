@@ -76,7 +76,7 @@ class NetworkLearner:
         filters = config.filters
         return Shape(
             self._n_inputs,
-            config.units,
+            max(config.units, self.n_classes),  # fewer could not tell the classes apart that a linear learner can
             config.layers,
             self.n_classes,
             encoders[0].n_embedded,
