@@ -1,4 +1,4 @@
-"""Our learners on tables that nobody tuned them on, beside the published curves of LCDB 1.1 (Yan, Mohr and Viering 2025).
+"""Our learners on tables that they were not tuned on, beside published curves: LCDB 1.1 (Yan, Mohr, Viering 2025).
 
     python -m benchmarks.outside_tables --data DIR --out report.json
 
@@ -88,12 +88,10 @@ class Study:
         shutil.copy(path, self.folder)
         table = ["dataset=table", f"dataset.path={path.name}", f"dataset.target={target}", "dataset.metric=error"]
         self.stage("compose", *table, "train.threads=1", *overrides)
-        content = yaml.safe_load((self.folder / "params.yaml").read_text())["dataset"]
-        n_pool = content["n_rows"] - content["n_test"]
-        self.stage("prepare", before=["compose", f"scale.sizes={[n for n in sizes if n <= n_pool]}".replace(" ", "")])
-        dropped = json.loads((self.folder / "data/prepared/dataset.json").read_text())
-        n_pool = dropped["rows"]["pool"]
-        self.stage("compose", f"scale.sizes={[n for n in sizes if n <= n_pool]}".replace(" ", ""))
+        self.stage("prepare")
+        n_pool = json.loads((self.folder / "data/prepared/dataset.json").read_text())["rows"]["pool"]
+        within = ",".join(str(n) for n in sizes if n <= n_pool)
+        self.stage("compose", f"scale.sizes=[{within}]")
         self.stage("subsample")
         grid = yaml.safe_load((self.folder / "params.yaml").read_text())["grid"]
         cells = [("train", learner, str(n)) for n in reversed(grid["sizes"]) for learner in reversed(grid["learners"])]
@@ -103,11 +101,9 @@ class Study:
                 list(pool.map(lambda command: self.stage(*command), commands))
         self.stage("evaluate")
 
-    def stage(self, name: str, *arguments: str, before: Sequence[str] = ()) -> None:
+    def stage(self, name: str, *arguments: str) -> None:
         """Runs `python -m stages.<name>`, raises where it fails, and keeps its CPU seconds under its arguments."""
-        if before:
-            self.stage(*before)
-        threads = {key: "1" for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         log = self.folder / f"{'-'.join([name, *arguments])[:80].replace('/', '_')}.log"
         with log.open("w") as output:
             command = [sys.executable, "-m", f"stages.{name}", *arguments]
@@ -118,7 +114,7 @@ class Study:
         self.cpu_seconds["-".join(arguments)] = usage.ru_utime + usage.ru_stime
 
     def rows(self, table: str, published: Mapping[str, Curve]) -> list[dict[str, Any]]:
-        names = {ours: theirs for ours, theirs in PAIRS.values()}
+        names = dict(PAIRS.values())
         found = []
         with (self.folder / "results/curves.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
@@ -138,7 +134,9 @@ class Study:
     def orderings(self) -> Any:
         """What the study says of its networks at the largest size: effect (better is positive) and 95 % interval."""
         claims = json.loads((self.folder / "results/claims.json").read_text())
-        return {claim["id"]: claim["evidence"] for claim in claims if claim["id"] in ("small_network", "bigger_network")}
+        return {
+            claim["id"]: claim["evidence"] for claim in claims if claim["id"] in ("small_network", "bigger_network")
+        }
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Scale(Replicates, Tuning, Sizes):
     """The whole `scale` section: what the rooms read of it, and what becomes the grid."""
 
     name: Literal["smoke", "quick", "full"]
+    networks: list[str]
     epochs: int = Field(ge=1)
 
     @field_validator("sizes")

@@ -224,6 +224,30 @@ def test_a_network_stops_on_its_own_patience_whatever_the_others_do(blobs):
     assert record.validation_loss == pytest.approx(records[0].validation_loss, abs=1e-4)
 
 
+def test_after_a_quarter_only_the_best_setting_of_a_replicate_goes_on(blobs):
+    features, labels = blobs
+    config = CONFIG.model_copy(update={"patience": 1000, "min_steps": 200})
+    good, slow = (make_job(features, labels, 0, 200, seed=1, rate=rate) for rate in (0.002, 1e-6))
+    slow = Job(good.draw, slow.setting, slow.seed)
+    alone = make_job(features, labels, 200, 400, seed=2, rate=1e-6)  # another replicate: no rival
+    records = NetworkLearner(config, 2, HARDWARE).fit([good, slow, alone])
+    assert [record.epochs for record in records] == [40, 10, 40]  # of 5 steps of 32 rows
+    assert records[0].validation_loss < records[1].validation_loss
+
+
+def test_no_network_is_narrower_than_there_are_classes(blobs):
+    features, _ = blobs
+    labels = np.random.default_rng(0).integers(12, size=600)
+    for n_classes, units in ((12, 12), (2, 8)):
+        learner = NetworkLearner(CONFIG.model_copy(update={"min_steps": 10}), n_classes, HARDWARE)
+        (record,) = learner.fit([make_job(features, labels % n_classes, 0, 200, seed=1)])
+        assert learner.predict_proba(features[:3], [0]).shape == (1, 3, n_classes)
+        n_inputs = 2 + 1 + 5 + 2 * 3  # numbers, missing, categories, embedded
+        n_weights = n_inputs * units + units * units + units * n_classes + 2 * units + n_classes
+        n_waves = 2 * 4 * 2 + 2 * 4 * 3 + 2 * 3
+        assert record.n_parameters == n_weights + n_waves + 2 + 1 + 5
+
+
 def test_no_network_keeps_the_weights_of_its_warm_up(blobs):
     features, labels = blobs
     noise = np.random.default_rng(0).permutation(labels)  # nothing to learn: held-out loss is lowest at the start

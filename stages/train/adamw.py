@@ -43,24 +43,42 @@ class BatchedAdamW(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            (beta1, beta2), eps = group["betas"], group["eps"]
             for parameter in group["params"]:
-                rates = group["rates"] * group["lr"]
-                state = self.state[parameter]
-                if not state:
-                    state |= {"step": 0, "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
-                state["step"] += 1
-                gradient, mean, square = parameter.grad, state["mean"], state["square"]
-                if gradient.is_sparse:
-                    self._step_touched(parameter, gradient, state, rates, (beta1, beta2), eps)
-                    continue
-                of_model = (-1, *[1] * (parameter.ndim - 1))
-                mean.lerp_(gradient, 1 - beta1)
-                square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-                spread = square.add(TINY).sqrt_().mul_(1 / math.sqrt(1 - beta2 ** state["step"])).add_(eps)
-                spread.mul_(((beta1 ** state["step"] - 1) / rates).view(of_model))  # infinite where a rate is 0
-                parameter.mul_((1 - rates * group["decays"]).view(of_model)).addcdiv_(mean, spread)
+                if not self.state[parameter]:
+                    zeros = torch.zeros_like(parameter)
+                    self.state[parameter] |= {"step": 0, "mean": zeros, "square": zeros.clone()}
+                self.state[parameter]["step"] += 1
+            if group["params"][0].grad.is_sparse:
+                for parameter in group["params"]:
+                    self._step_touched(parameter, group)
+            else:
+                self._step_all(group)
         return loss
+
+    def _step_all(self, group: dict[str, Any]) -> None:
+        """All parameters of a group at once: calls from Python would take longer than what small networks compute."""
+        parameters, rates = group["params"], group["rates"] * group["lr"]
+        states = [self.state[parameter] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters]
+        means, squares = [state["mean"] for state in states], [state["square"] for state in states]
+        (beta1, beta2), step = group["betas"], states[0]["step"]
+
+        def of_models(values: Tensor) -> list[Tensor]:
+            """(M,) shaped for each parameter."""
+            shaped = {n: values.view(-1, *[1] * (n - 1)) for n in {parameter.ndim for parameter in parameters}}
+            return [shaped[parameter.ndim] for parameter in parameters]
+
+        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+        spreads = torch._foreach_add(squares, TINY)
+        torch._foreach_sqrt_(spreads)
+        torch._foreach_mul_(spreads, 1 / math.sqrt(1 - beta2**step))
+        torch._foreach_add_(spreads, group["eps"])
+        torch._foreach_mul_(spreads, of_models((beta1**step - 1) / rates))  # infinite where a rate is 0
+        if group["decays"].any():
+            torch._foreach_mul_(parameters, of_models(1 - rates * group["decays"]))
+        torch._foreach_addcdiv_(parameters, means, spreads)
 
     def keep(self, models: Tensor, n_models: int) -> None:
         """Goes on with the models of these indices, of n_models, alone; to be called beside the network's own."""
@@ -72,14 +90,16 @@ class BatchedAdamW(torch.optim.Optimizer):
                 for name in ("mean", "square"):
                     state[name] = of_models(state[name], n_models, models)
 
-    def _step_touched(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any], rates: Tensor,
-                      betas: tuple[float, float], eps: float) -> None:  # fmt: skip
+    def _step_touched(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        gradient, state, rates = parameter.grad, self.state[parameter], group["rates"] * group["lr"]
+        assert gradient is not None
+        (beta1, beta2), step = group["betas"], state["step"]
         rows_of_all, values_of_all = gradient._indices()[0], gradient._values()  # no row twice: BagSums made them
         for rows, values in zip(rows_of_all.split(AT_ONCE), values_of_all.split(AT_ONCE), strict=True):
-            mean = state["mean"].index_select(0, rows).lerp_(values, 1 - betas[0])
-            square = state["square"].index_select(0, rows).mul_(betas[1]).addcmul_(values, values, value=1 - betas[1])
+            mean = state["mean"].index_select(0, rows).lerp_(values, 1 - beta1)
+            square = state["square"].index_select(0, rows).mul_(beta2).addcmul_(values, values, value=1 - beta2)
             state["mean"].index_copy_(0, rows, mean)
             state["square"].index_copy_(0, rows, square)
-            spread = square.add_(TINY).sqrt_().mul_(1 / math.sqrt(1 - betas[1] ** state["step"])).add_(eps)
-            rate = rates[rows // self.n_buckets, None] / (1 - betas[0] ** state["step"])
+            spread = square.add_(TINY).sqrt_().mul_(1 / math.sqrt(1 - beta2**step)).add_(group["eps"])
+            rate = rates[rows // self.n_buckets, None] / (1 - beta1**step)
             parameter.index_add_(0, rows, mean.div_(spread).mul_(-rate))
