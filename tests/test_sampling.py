@@ -11,7 +11,7 @@ from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.subsample.__main__ import main
 
-SCALE = {"n_replicates": 4, "variance_size": 128, "n_crossed": 3}
+SCALE = {"n_replicates": 4, "variance_size": 128, "n_crossed": 3, "tuning_rows": 64}
 
 
 def cut(sizes: list[int], set_params: Callable[..., None], labels: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
