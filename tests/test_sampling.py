@@ -49,6 +49,14 @@ def test_subsets_have_identical_bytes_whatever_other_sizes_are_configured(set_pa
     assert artefacts.subset_path(64).read_bytes() == before
 
 
+@pytest.mark.parametrize(("sizes", "n_tuning"), [([32, 64], 0), ([32, 128], 64)])
+def test_the_rows_to_tune_on_are_the_first_of_each_draw_where_a_size_is_above_them(sizes, n_tuning, set_params, labels):
+    subsets = cut(sizes, set_params, labels)
+    tuning = np.load(artefacts.TUNING_ROWS)
+    assert tuning.shape == (4, n_tuning)
+    np.testing.assert_array_equal(tuning, subsets[sizes[-1]][:, :n_tuning])
+
+
 def test_replicates_and_seeds_draw_different_rows(set_params, labels):
     first = cut([200], set_params, labels)[200]
     assert len({tuple(sorted(rows)) for rows in first}) == 4

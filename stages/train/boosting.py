@@ -81,7 +81,9 @@ class GradientBoostingLearner(OneByOne):
         is_cut = held is not None and n_made >= n_rounds
         status: Status = "unconverged" if is_cut else "ok"
         reason = f"the validation loss still fell at max_rounds={n_rounds}" if is_cut else ""
-        loss = log_loss(draw.fit_labels, self._probabilities(fitted, X))
+        loss = self.library.training_loss(model)
+        if loss is None:
+            loss = log_loss(draw.fit_labels, self._probabilities(fitted, X))
         # Estimate: two additions a row, feature and level of a balanced tree fill the histograms.
         n_trees, n_leaves = self.library.size(model, n_made, len(classes))
         flops = None if n_leaves is None else 2.0 * n_trees * X.size * float(np.log2(max(2, n_leaves / n_trees)))
@@ -120,6 +122,10 @@ class Library(ABC):
     def predict(self, model: Any, X: Matrix) -> Any:
         """Probabilities (n_rows, n_classes), or (n_rows,) of the second of two classes."""
 
+    def training_loss(self, model: Any) -> float | None:
+        """Mean log loss of the fitted rows; None where the library did not keep it."""
+        return None
+
     def size(self, model: Any, n_rounds: int, n_classes: int) -> tuple[int, int | None]:
         """Trees and leaves; None where the library does not tell."""
         return n_rounds * (n_classes if n_classes > 2 else 1), None
@@ -148,10 +154,18 @@ class LightGBM(Library):
         categories = [int(i) for i in np.flatnonzero(is_categorical)]
         data = {"params": {"verbosity": -1}, "categorical_feature": categories, "free_raw_data": False}
         rows = self.lightgbm.Dataset(X, y, **data)
-        held = [] if validation is None else [rows.create_valid(*validation)]
-        stop = [self.lightgbm.early_stopping(rounds.patience, verbose=False)] if held else []
-        booster = self.lightgbm.train(objective | own | arguments, rows, rounds.most, valid_sets=held, callbacks=stop)
-        return booster, booster.best_iteration if held else rounds.most
+        # The fitted rows are looked at too, and do not stop it: with many classes predicting takes longer than fitting.
+        seen = [rows] if validation is None else [rows, rows.create_valid(*validation)]
+        stop = [] if validation is None else [self.lightgbm.early_stopping(rounds.patience, verbose=False)]
+        booster = self.lightgbm.train(
+            objective | own | arguments, rows, rounds.most, valid_sets=seen,
+            valid_names=["training", "held"][: len(seen)], callbacks=stop,
+        )  # fmt: skip
+        return booster, rounds.most if validation is None else booster.best_iteration
+
+    def training_loss(self, model):
+        (loss,) = model.best_score["training"].values()
+        return loss
 
     def predict(self, model, X):
         return model.predict(X, num_threads=self.threads)
