@@ -18,7 +18,7 @@ from stages.train.encoders import Encoder
 from stages.train.fits import Draw, Job
 from stages.train.networks import NetworkLearner
 from stages.train.ngrams import N_BUCKETS, marked
-from stages.train.training import Hardware, IndexBatches, averaged, with_temperature
+from stages.train.training import Averages, Hardware, IndexBatches, with_temperature
 
 
 @pytest.fixture(autouse=True)
@@ -321,15 +321,16 @@ def test_dropout_drops_each_models_share_and_keeps_the_mean():
 def test_averaged_weights_are_those_of_polynomial_decay():
     """Shamir and Zhang 2013 with eta = 8: after step t the new weights count (eta + 1) / (t + eta)."""
     network = BatchedNetwork(Shape(1, 1, 1, 2), seeds=[1])
-    mean = averaged(network)
+    averages = Averages(network)
     expected = 0.0
     for t, value in enumerate([3.0, -1.0, 4.0, 1.0, -5.0], start=1):
         with torch.no_grad():
             network.weights[0].fill_(value)
-        mean.update_parameters(network)  # type: ignore[operator]
+        averages.update()
         expected = value if t == 1 else expected + (value - expected) * 9 / (t + 8)
-    assert isinstance(mean.module, BatchedNetwork)
-    assert float(mean.module.weights[0].detach()) == pytest.approx(expected)
+    with averages.in_place():
+        assert float(network.weights[0].detach()) == pytest.approx(expected)
+    assert float(network.weights[0].detach()) == -5.0
 
 
 def words(*spelt: str) -> torch.Tensor:

@@ -95,9 +95,10 @@ def tune(setup: Setup, sizes: Sequence[int]) -> None:
     replicates = [setup.replicate(draw, draw, rows) for draw, rows in enumerate(rows_of_draws) if len(rows)]
     shape = (len(replicates), len(setup.settings), len(setup.test), setup.n_classes)
     probabilities, chosen = np.full(shape, np.nan, np.float32), Json()
-    started = time.perf_counter()
+    seconds = 0.0
     if replicates:
         learner, _ = make_learner(setup.config, setup.n_classes, setup.budget.threads)
+        started = time.perf_counter()
         try:
             with limits(setup.budget):
                 found = compete(learner, replicates, setup.pool, setup.settings, setup.budget)
@@ -111,12 +112,12 @@ def tune(setup: Setup, sizes: Sequence[int]) -> None:
             }
         except FitTimeout:
             chosen = {"status": "timeout", "reason": f"tuning took {too_long(setup.budget)}"}
+        seconds = time.perf_counter() - started
     for n_train in sizes:
         is_above = n_train > setup.tuning.tuning_rows
         content = {"tuned_by": "tune"} | chosen if is_above else {"tuned_by": "cell"}
         artefacts.save_json(artefacts.tuning_path(setup.name, n_train), content)
     artefacts.save_predictions(artefacts.TUNING / setup.name, probabilities)
-    seconds = time.perf_counter() - started
     artefacts.save_json(artefacts.tuning_timing_path(setup.name), timing(seconds))
     print(f"tune {setup.name}: {chosen.get('status', 'no size asks for it')} after {seconds:.1f} s", flush=True)
 

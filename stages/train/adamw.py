@@ -18,23 +18,32 @@ class BatchedAdamW(torch.optim.Optimizer):
     """AdamW (Loshchilov and Hutter 2019) in which each model has its own learning rate and weight decay.
 
     torch.optim.AdamW takes one value for a whole tensor; here parameters are (M, ...) and both are (M,). A group's
-    `lr` multiplies every model's rate, so that torch's schedulers apply. Only matrices decay; of the vectors of buckets
+    `lr` multiplies every model's rate. Only matrices decay; of the vectors of buckets
     only those that a step touched move, with the moments of their own steps ("lazy" Adam).
     """
 
     def __init__(self, network: BatchedNetwork, learning_rates: Tensor, weight_decays: Tensor, betas=(0.9, 0.999)):
         device = network.weights[0].device
         rates, decays = learning_rates.to(device), weight_decays.to(device)
-        none = torch.zeros_like(decays)
+        decayed, undecayed, scales = network.decayed(), network.undecayed(), list(network.scales)
         groups: list[dict[str, Any]] = [
-            {"params": network.decayed(), "rates": rates, "decays": decays},
-            {"params": network.undecayed(), "rates": rates, "decays": none},
-            {"params": list(network.scales), "rates": SCALE_RATE * rates, "decays": none},
+            {
+                "params": decayed + undecayed + scales,
+                "rates": rates,
+                "factors": [1.0] * len(decayed + undecayed) + [SCALE_RATE] * len(scales),
+                "decays": decays,
+                "n_decayed": len(decayed),  # the first so many parameters
+            },
             {"params": list(network.vectors), "rates": rates, "decays": None},
         ]
         self.n_buckets = network.shape.n_buckets
         groups = [group for group in groups if group["params"]]
         super().__init__(groups, {"lr": 1.0, "betas": betas, "eps": 1e-8})
+
+    def set_rate_factor(self, factor: float) -> None:
+        """What every model's learning rate is multiplied by from now on."""
+        for group in self.param_groups:
+            group["lr"] = factor
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -63,11 +72,6 @@ class BatchedAdamW(torch.optim.Optimizer):
         means, squares = [state["mean"] for state in states], [state["square"] for state in states]
         (beta1, beta2), step = group["betas"], states[0]["step"]
 
-        def of_models(values: Tensor) -> list[Tensor]:
-            """(M,) shaped for each parameter."""
-            shaped = {n: values.view(-1, *[1] * (n - 1)) for n in {parameter.ndim for parameter in parameters}}
-            return [shaped[parameter.ndim] for parameter in parameters]
-
         torch._foreach_lerp_(means, gradients, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
@@ -75,9 +79,11 @@ class BatchedAdamW(torch.optim.Optimizer):
         torch._foreach_sqrt_(spreads)
         torch._foreach_mul_(spreads, 1 / math.sqrt(1 - beta2**step))
         torch._foreach_add_(spreads, group["eps"])
-        torch._foreach_mul_(spreads, of_models((beta1**step - 1) / rates))  # infinite where a rate is 0
+        of_factors = {factor: (beta1**step - 1) / (factor * rates) for factor in group["factors"]}  # infinite at rate 0
+        torch._foreach_mul_(spreads, _shaped([of_factors[factor] for factor in group["factors"]], parameters))
         if group["decays"].any():
-            torch._foreach_mul_(parameters, of_models(1 - rates * group["decays"]))
+            matrices = parameters[: group["n_decayed"]]
+            torch._foreach_mul_(matrices, _shaped([1 - rates * group["decays"]] * len(matrices), matrices))
         torch._foreach_addcdiv_(parameters, means, spreads)
 
     def keep(self, models: Tensor, n_models: int) -> None:
@@ -103,3 +109,8 @@ class BatchedAdamW(torch.optim.Optimizer):
             spread = square.add_(TINY).sqrt_().mul_(1 / math.sqrt(1 - beta2**step)).add_(group["eps"])
             rate = rates[rows // self.n_buckets, None] / (1 - beta1**step)
             parameter.index_add_(0, rows, mean.div_(spread).mul_(-rate))
+
+
+def _shaped(of_models: list[Tensor], parameters: list[Tensor]) -> list[Tensor]:
+    """(M,) each, with as many axes as each parameter."""
+    return [values.view(-1, *[1] * (p.ndim - 1)) for values, p in zip(of_models, parameters, strict=True)]

@@ -18,7 +18,7 @@ from stages.train.encoders import RARE, Encoder
 from stages.train.engineered import HogEncoder
 from stages.train.ngrams import END, N_BUCKETS, START, buckets_of, marked
 
-CHUNK = 8192  # rows looked at at once
+CHUNK = 2048  # rows looked at at once: what is made on the way stays in the cache
 MOST_EMBEDDED = 128  # numbers; with more of them none is embedded: the first layer sees enough
 
 

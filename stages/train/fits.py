@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -109,7 +109,7 @@ def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> f
 
 
 class OneByOne(ABC):
-    """A learner whose jobs are fitted one after the other by a library of scikit-learn's interface."""
+    """A learner whose jobs are fitted one by one by a library."""
 
     def __init__(self, n_classes: int):
         self.n_classes = n_classes
@@ -129,13 +129,16 @@ class OneByOne(ABC):
     def _predict(self, fitted: Any, features: Features) -> NDArray[np.float32]:
         """Class probabilities (n_rows, n_classes)."""
 
+    def _each(self, fit: Callable[..., tuple[Any, Record]], arguments: Sequence[tuple]) -> list[tuple[Any, Record]]:
+        """fit(*arguments) of each job."""
+        return [fit(*of_job) for of_job in arguments]
+
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
-        return self._take_over(jobs, [self._fit(job) for job in jobs])
+        return self._take_over(jobs, self._each(self._fit, [(job,) for job in jobs]))
 
     def refit(self, jobs: Sequence[int]) -> list[Record]:
         chosen = [(self._jobs[job], self._fitted[job], self._records[job]) for job in jobs]
-        found = [self._refit(*of_job) for of_job in chosen]
-        return self._take_over([job for job, _, _ in chosen], found)
+        return self._take_over([job for job, _, _ in chosen], self._each(self._refit, chosen))
 
     def _take_over(self, jobs: Sequence[Job], found: Sequence[tuple[Any, Record]]) -> list[Record]:
         self._jobs = list(jobs)

@@ -4,6 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +12,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import log_softmax
-from torch.optim.swa_utils import AveragedModel
 
 from stages.common.seeds import seed_from
 from stages.train import params
 from stages.train.adamw import BatchedAdamW
-from stages.train.batched import BatchedNetwork, Dropout
+from stages.train.batched import BatchedNetwork, Dropout, of_models
 from stages.train.blocks import CHUNK, Block
 from stages.train.fits import Job
 
@@ -100,20 +100,47 @@ class IndexBatches:
         self.n_rows, self.generators = [self.n_rows[m] for m in models], [self.generators[m] for m in models]
 
 
-def averaged(network: BatchedNetwork) -> torch.nn.Module:
-    """The running average of the weights over the last ninth of the steps (polynomial decay, Shamir and Zhang 2013).
+class Averages:
+    """The running average of a network's weights over the last ninth of the steps (polynomial decay, Shamir and Zhang
+    2013).
 
     It stands where the noise of single steps is gone, as if the rate had already fallen. Vectors of buckets move in few
     steps each, and to average the whole table after each step would take longer than the step: such networks are used
     as they are.
     """
-    if len(network.vectors):
-        return network
 
-    def move(means: Sequence[Tensor], new: Sequence[Tensor], n_before: Tensor | int) -> None:
-        torch._foreach_lerp_(list(means), list(new), AVERAGED / (AVERAGED + int(n_before)))
+    def __init__(self, network: BatchedNetwork):
+        self.network, self.n_steps = network, 0
+        self.parameters: list[Tensor] = list(network.parameters())
+        self.are_the_weights = len(network.vectors) > 0
+        self.means = self.parameters if self.are_the_weights else [p.detach().clone() for p in self.parameters]
 
-    return AveragedModel(network, multi_avg_fn=move)
+    @torch.no_grad()
+    def update(self) -> None:
+        """To be called after each step."""
+        if not self.are_the_weights:
+            torch._foreach_lerp_(self.means, self.parameters, AVERAGED / (AVERAGED + self.n_steps))
+            self.n_steps += 1
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within it they are the network's weights."""
+        steps = [parameter.data for parameter in self.parameters]
+        for parameter, mean in zip(self.parameters, self.means, strict=True):
+            parameter.data = mean.data
+        yield
+        for parameter, of_step in zip(self.parameters, steps, strict=True):
+            parameter.data = of_step
+
+    def to(self, device: torch.device) -> None:
+        """Follows the network there."""
+        if not self.are_the_weights:
+            self.means = [mean.to(device) for mean in self.means]
+
+    def keep(self, models: Tensor, n_models: int) -> None:
+        """Goes on with the models of these indices, of n_models, alone; to be called beside the network's own."""
+        if not self.are_the_weights:
+            self.means = [of_models(mean, n_models, models) for mean in self.means]
 
 
 @dataclass(frozen=True)
@@ -145,9 +172,10 @@ class BatchedTraining(pl.LightningModule):
     def __init__(self, network: BatchedNetwork, jobs: Sequence[Job], draws: list[int], fit: Block, validation: Block,
                  batches: IndexBatches, schedule: Schedule):  # fmt: skip
         super().__init__()
+        self.automatic_optimization = False  # Lightning's own loop takes longer than a step of the small networks
         self.network, self.batches = network, batches
         self.settings = [job.setting for job in jobs if isinstance(job.setting, params.NetworkSetting)]
-        self.averaged = averaged(network)
+        self.averages = Averages(network)
         self.fit_block, self.validation_block = fit, validation
         self.warmup_steps, self.n_steps, self.patience = schedule.warmup_steps, schedule.n_steps, schedule.patience
         self.stops = None if schedule.stops is None else torch.tensor(schedule.stops)
@@ -169,14 +197,14 @@ class BatchedTraining(pl.LightningModule):
         self.rivals = torch.tensor([rivals.index((of, job.seed)) for of, job in zip(draws, jobs, strict=True)])
         self.is_halved = False
 
-    def configure_optimizers(self):
-        optimizer = BatchedAdamW(
+    def configure_optimizers(self) -> BatchedAdamW:
+        self.step = 0
+        self.optimizer = BatchedAdamW(
             self.network,
             torch.tensor([setting.learning_rate for setting in self.settings]) * rate_factor(self.network.shape.units),
             torch.tensor([setting.weight_decay for setting in self.settings]),
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return self.optimizer
 
     def _rate_factor(self, step: int) -> float:
         if step < self.warmup_steps:
@@ -190,6 +218,7 @@ class BatchedTraining(pl.LightningModule):
                      "smoothing", "dropouts", "training_loss", "rivals"):  # fmt: skip
             setattr(self, name, getattr(self, name).to(self.device))
         self.best = [parameter.to(self.device) for parameter in self.best]
+        self.averages.to(self.device)
         self.stops = None if self.stops is None else self.stops.to(self.device)
         generators = [Generator(self.device).manual_seed(seed) for seed in self.dropout_seeds]
         self.dropout = Dropout(self.dropouts, generators) if self.dropouts.any() else None
@@ -197,21 +226,23 @@ class BatchedTraining(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         self.training_loss.zero_()
 
-    def training_step(self, rows: Tensor, _: int) -> Tensor:
+    def training_step(self, rows: Tensor, _: int) -> None:
         draws = self.draws[:, None]
         logits = self.network(self.fit_block.inputs(draws, rows), dropout=self.dropout)
         log_p = log_softmax(logits.float(), dim=2)
         losses = -log_p.gather(2, self.fit_block.y[draws, rows][..., None]).mean(dim=(1, 2))  # (M,)
         self.training_loss.add_(losses.detach())
         uniform = -log_p.mean(dim=(1, 2))
-        return torch.lerp(losses, uniform, self.smoothing).sum()  # a model's gradient is that of its own mean loss
-
-    def on_train_batch_end(self, *_: object) -> None:
-        if isinstance(self.averaged, AveragedModel):
-            self.averaged.update_parameters(self.network)
+        self.optimizer.zero_grad()
+        # A model's gradient is that of its own mean loss.
+        self.manual_backward(torch.lerp(losses, uniform, self.smoothing).sum())
+        self.optimizer.set_rate_factor(self._rate_factor(self.step))
+        self.optimizer.step()
+        self.averages.update()
+        self.step += 1
 
     def on_train_epoch_end(self) -> None:
-        self.last_step[self.models] = step = self.global_step
+        self.last_step[self.models] = step = self.step
         if self.stops is not None:
             goes_on = step < self.stops[self.models]
             self._keep(torch.nonzero(~goes_on | (step == self.n_steps))[:, 0])
@@ -249,26 +280,17 @@ class BatchedTraining(pl.LightningModule):
         """Takes over the averaged weights of the models at these places among those that still learn."""
         models = self.models[places]
         self.best_training_loss[models] = self.training_loss[places] / self.trainer.num_training_batches
-        for kept, parameter in zip(self.best, self._averaged_network.parameters(), strict=True):
+        for kept, mean in zip(self.best, self.averages.means, strict=True):
             of_all = kept.view(len(self.best_loss), -1)
-            of_those_left = parameter.detach().view(len(self.models), -1)
+            of_those_left = mean.detach().view(len(self.models), -1)
             for m, i in zip(models.tolist(), places.tolist(), strict=True):
                 of_all[m].copy_(of_those_left[i])
 
-    @property
-    def _averaged_network(self) -> BatchedNetwork:
-        network = self.averaged.module if isinstance(self.averaged, AveragedModel) else self.averaged
-        assert isinstance(network, BatchedNetwork)
-        return network
-
     def _go_on_with(self, places: Tensor) -> None:
         """The models at these places stay in the batch, the others leave it."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, BatchedAdamW)
-        optimizer.keep(places, self.network.n_models)
+        self.optimizer.keep(places, self.network.n_models)
+        self.averages.keep(places, self.network.n_models)
         self.network.keep(places)
-        if self._averaged_network is not self.network:
-            self._averaged_network.keep(places)
         self.batches.keep(places.tolist())
         for name in ("models", "draws", "smoothing", "dropouts", "training_loss"):
             setattr(self, name, getattr(self, name)[places])
@@ -288,7 +310,8 @@ class BatchedTraining(pl.LightningModule):
         """Of each model that still learns the held-out log loss after its temperature, and the temperature: (M,)."""
         block = self.validation_block
         chunks = [slice(start, start + CHUNK) for start in range(0, block.y.shape[1], CHUNK)]
-        logits = torch.cat([self.averaged(block.inputs(self.draws, chunk)).float() for chunk in chunks], dim=1)
+        with self.averages.in_place():
+            logits = torch.cat([self.network(block.inputs(self.draws, chunk)).float() for chunk in chunks], dim=1)
         n_rows = torch.tensor(block.n_rows, device=self.device)[self.draws]  # (M,)
         weights = (torch.arange(logits.shape[1], device=self.device) < n_rows[:, None]) / n_rows[:, None]
         return with_temperature(logits, block.y[self.draws], weights)
