@@ -47,6 +47,7 @@ class Scale(Replicates, Tuning, Sizes):
     name: Literal["smoke", "quick", "full"]
     networks: list[str]
     epochs: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=1)
 
     @field_validator("sizes")
     @classmethod

@@ -17,6 +17,7 @@ from stages.common.params import validated
 from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
+from stages.train.boosting import LightGBM, Rounds
 from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, held_out, tune_and_fit
 from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import NGRAM_SCALE, HogEncoder, NgramEncoder
@@ -94,6 +95,8 @@ def test_a_fit_beats_the_constant_predictor_and_gives_probabilities(config, blob
         assert log_loss(labels[400:], p) < 0.62 < np.log(2)
         own = learner.predict_proba(job.draw.validation, [jobs.index(job)])[0]
         assert record.validation_loss == pytest.approx(log_loss(job.draw.validation_labels, own), abs=1e-5)
+        tells = config not in (FOREST, SKLEARN_BOOSTING)  # libraries that do not say how large their models are
+        assert (record.n_parameters is not None, record.train_flops is not None) == (tells, tells)
         assert record.n_parameters is None or record.n_parameters > 0
         assert record.train_flops is None or record.train_flops > 0
 
@@ -151,6 +154,28 @@ def test_each_booster_takes_missing_values_and_categories_as_they_are(library):
     (record,) = learner.fit([Job(draw_of(features, labels, slice(0, 2000)), parse(config).settings[0], 0)])
     assert 1 <= record.epochs <= 60
     assert log_loss(labels[2000:], learner.predict_proba(features[2000:], [0])[0]) < 0.1
+
+
+def test_boosting_gives_the_same_bytes_side_by_side_as_one_by_one(blobs):
+    features, labels = blobs
+    kind = parse(BOOSTING)
+
+    def predicted(threads: int) -> bytes:
+        learner, _ = make_learner(kind, 2, threads)
+        learner.fit([Job(draw_of(features, labels, slice(0, 300)), setting, seed=7) for setting in kind.settings * 2])
+        learner.refit([3, 0, 2])
+        return learner.predict_proba(features[300:], [0, 1, 2]).tobytes()
+
+    assert predicted(threads=3) == predicted(threads=1)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_lightgbm_predicts_some_rounds_at_a_time_what_it_predicts_at_once(n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 4)).astype(np.float32), rng.integers(n_classes, size=300)
+    library = LightGBM(threads=1)
+    model, _ = library.fit(X, y, None, np.zeros(4, bool), Rounds(13, 10), {}, 0, n_classes)  # 5, 5 and 3 rounds
+    np.testing.assert_allclose(library.predict(model, X), model.predict(X), atol=1e-12)
 
 
 def test_boosting_says_where_it_was_cut_off_and_what_a_library_does_not_take(blobs):
