@@ -769,6 +769,20 @@ def test_the_solver_of_words_finds_what_lbfgs_finds(features):
     assert found["auto"][0] == pytest.approx(found["lbfgs"][0], abs=0.02)
 
 
+def test_networks_of_ngrams_alone_leave_the_batch_like_others():
+    words, labels = words_of(600)
+    kind = parse(NETWORK | {"features": "engineered", "min_steps": 100})
+    learner, _ = make_learner(kind, 2, threads=1)
+    draws = [draw_of(words, labels, rows) for rows in (slice(0, 150), slice(150, 300))]
+    records = learner.fit([Job(draw, setting, seed=1) for draw in draws for setting in kind.settings])
+    good, bad = records[::2], records[1::2]  # the second setting next to never moves and leaves after a quarter
+    assert max(record.validation_loss for record in good) < min(record.validation_loss for record in bad)
+    assert max(record.epochs for record in bad) < min(record.epochs for record in good)
+    learner.refit([0, 2])
+    for probabilities in learner.predict_proba(words[300:], [0, 1]):
+        assert (probabilities.argmax(axis=1) == labels[300:]).mean() > 0.8
+
+
 @each_learner
 def test_every_learner_learns_from_images(config):
     images, labels = edges(200, 12), np.arange(200) % 2

@@ -103,7 +103,8 @@ class BagSums(torch.autograd.Function):
 
 def of_models(values: Tensor, n_models: int, models: Tensor) -> Tensor:
     """The part of some of the models: values hold what belongs to each of n_models one after the other."""
-    return values.view(n_models, -1)[models].view(-1, *values.shape[1:])
+    n_each = len(values) // n_models
+    return values.view(n_models, n_each, *values.shape[1:])[models].flatten(0, 1)
 
 
 class BatchedNetwork(nn.Module):
