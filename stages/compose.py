@@ -220,6 +220,7 @@ def validate(content: Any) -> None:
         if study.scale.n_settings > n_listed:
             limit = f"exceeds the {n_listed} of learners.{name}.settings"
             raise InputError(f"scale.n_settings={study.scale.n_settings} {limit}; lower it or add settings")
+    _check_claims(study)
     named = study.evaluate.claims.networks
     if unnamed := [name for name, of in study.learners.items() if of.root.kind == "network" and name not in named]:
         remedy = f"override evaluate.claims.networks=[{','.join([*named, *unnamed])}], from small to large"
@@ -236,6 +237,18 @@ def validate(content: Any) -> None:
             f"scale.sizes: {max(study.scale.sizes)} exceeds the pool, at most {n_pool} rows "
             f"(dataset.n_rows={study.dataset.n_rows} less dataset.n_test={study.dataset.n_test}); lower scale.sizes"
         )
+
+
+def _check_claims(study: Study) -> None:
+    """Raises InputError where a statement names a learner that there is not; one that this study leaves out may be
+    named."""
+    claims = study.evaluate.claims
+    known = sorted({*study.learners, *(path.stem for path in (CONF / "learners").glob("[!_.]*.yaml"))})
+    engineered = [name for pair in claims.engineered for name in pair]
+    for key, names in {"simple": [claims.simple], "networks": claims.networks, "engineered": engineered}.items():
+        if unknown := [name for name in names if name not in known]:
+            remedy = nearest(unknown[0], known) or f"; there are {', '.join(known)}"
+            raise InputError(f"evaluate.claims.{key} names {unknown[0]!r}, which is no learner{remedy}")
 
 
 def _check_learner_files() -> None:

@@ -171,6 +171,18 @@ BAD = [
     ("nonsense", r"nonsense"),
     ("evaluate.claims.networks=[small_nn,large_nn]", r"claims.networks does not name the network medium_nn; override"),
     ("advice.certainty=0.3", r"advice.certainty=0.3: input should be greater than 0.5"),
+    (
+        "evaluate.claims.simple=logistic_regresion",
+        r"evaluate.claims.simple names 'logistic_regresion', which is no learner; did you mean 'logistic_regression'",
+    ),
+    (
+        "evaluate.claims.networks=[small_nn,medium_nn,large_nn,larger_nn]",
+        r"evaluate.claims.networks names 'larger_nn', which is no learner; did you mean 'large_nn'",
+    ),
+    (
+        "evaluate.claims.engineered=[[engineered_logistics,logistic_regression]]",
+        r"evaluate.claims.engineered names 'engineered_logistics', .*; did you mean 'engineered_logistic'",
+    ),
     ("evaluate.claims.engineered=[[a]]", r"evaluate.claims.engineered.0=\['a'\]: .*at least 2 items"),
 ]
 

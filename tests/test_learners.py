@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder, RobustScaler
 
-from stages.common import artefacts
+from stages.common import artefacts, provenance
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.common.params import validated
@@ -405,10 +405,31 @@ def test_more_neighbours_than_labels_are_all_of_them(setting, blobs):
 
 
 def test_inputs_beyond_the_memory_are_refused(blobs, monkeypatch):
-    monkeypatch.setattr("stages.train.encoders._memory", lambda: 4 * 10_000)
+    monkeypatch.setattr("stages.common.provenance.memory", lambda: 4 * 10_000)
     features, _ = blobs
     with pytest.raises(InputError, match=r"600 rows of \d+ inputs need 0\.0 GB, a quarter of .*; drop columns of many"):
         Encoder(features).one_hot(features)
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/app/job\n", {"memory.max": "max", "app/memory.max": "7000", "app/job/memory.max": "9000"}, 7000),
+        ("5:cpu:/\n4:memory:/docker/a\n", {"memory/docker/a/memory.limit_in_bytes": "5000"}, 5000),
+        ("0::/\n", {"memory.max": "max"}, None),
+        (None, {}, None),
+    ],
+)
+def test_the_memory_is_the_containers_where_that_is_less(tmp_path, groups, limits, expected):
+    if groups is not None:
+        (tmp_path / "proc/self").mkdir(parents=True)
+        (tmp_path / "proc/self/cgroup").write_text(groups)
+    for name, limit in limits.items():
+        path = tmp_path / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{limit}\n")
+    found = provenance.memory(tmp_path)
+    assert found == expected if expected else found > 100e6
 
 
 def test_rare_categories_share_the_entry_that_serves_unseen_ones():
@@ -582,6 +603,8 @@ def test_an_estimator_outside_the_allowed_packages_is_refused_and_never_imported
         ("sklearn.preprocessing.StandardScaler", r"is no classifier: it needs fit, and predict_proba or decision_func"),
         ("sklearn.metrics.accuracy_score", r"is no classifier"),
         ("catboost.CatBoostClassifier", r"catboost is not installed; run `pip install catboost`"),
+        ("xgboost.XGBClassifier", r"xgboost is not installed; run `pip install xgboost-cpu`"),
+        ("sklearn.ensmble.RandomForestClassifier", r"^sklearn has no module sklearn.ensmble; see to the learner's"),
     ],
 )
 def test_an_estimator_that_is_no_classifier_or_not_there_is_named(path, message):
@@ -779,6 +802,11 @@ def test_networks_of_ngrams_alone_leave_the_batch_like_others():
     assert max(record.validation_loss for record in good) < min(record.validation_loss for record in bad)
     assert max(record.epochs for record in bad) < min(record.epochs for record in good)
     learner.refit([0, 2])
+    lengths = 2 + (words.letters[:120] != 0).sum(axis=1)  # with the marks of start and end
+    n_ngrams = np.mean([sum(max(0, length - n) for n in range(4)) for length in lengths])
+    multiplications = (n_ngrams + 2) * 8  # the vectors' sum, and the layer of 8 units and 2 outputs
+    steps = 2 * records[0].epochs  # of 64 rows, of 120
+    assert records[0].train_flops == pytest.approx(6 * steps * 64 * multiplications)
     for probabilities in learner.predict_proba(words[300:], [0, 1]):
         assert (probabilities.argmax(axis=1) == labels[300:]).mean() > 0.8
 

@@ -21,6 +21,24 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may use: the machine's, or the lowest limit of the control groups that it is in, as
+    containers set them."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    groups = root / "proc/self/cgroup"
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else []:
+        _, controllers, inside = line.split(":", 2)
+        if controllers in ("", "memory"):  # the second version of control groups, and the first
+            mounted = root / "sys/fs/cgroup" / controllers
+            name = "memory.limit_in_bytes" if controllers else "memory.max"
+            of_group = mounted / inside.lstrip("/")
+            for folder in [of_group, *of_group.parents]:
+                if folder.is_relative_to(mounted) and (folder / name).is_file():
+                    limit = (folder / name).read_text(encoding="utf-8").strip()
+                    limits += [int(limit)] if limit.isdigit() else []  # else `max`
+    return min(limits)
+
+
 def host() -> dict[str, str | int]:
     """The machine: operating system, processor, number of cores."""
     return {"system": platform.platform(), "processor": cpu_name(), "cores": os.cpu_count() or 1}

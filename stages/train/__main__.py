@@ -160,7 +160,7 @@ def train(setup: Setup, n_train: int) -> None:
         | setup.tuning.model_dump(),
         **hardware,
         "threads": budget.threads,
-        "versions": _versions(setup.config),
+        "versions": _versions(setup),
     }
     artefacts.save_json(cell / "cell.json", identity | summary | made_with)
     artefacts.save_json(cell / "timing.json", timing(seconds))
@@ -273,8 +273,9 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _versions(config: Kind) -> dict[str, str]:
-    match config:
+def _versions(setup: Setup) -> dict[str, str]:
+    """Of the packages that made the cell's inputs and fits."""
+    match config := setup.config:
         case Network():
             own = ["torch", "pytorch-lightning"]
         case GradientBoosting() if config.library != "sklearn":
@@ -283,7 +284,9 @@ def _versions(config: Kind) -> dict[str, str]:
             own = [config.estimator.split(".")[0]]
         case _:
             own = []
-    return provenance.versions("numpy", "scikit-learn", *own)
+    if setup.test.pixels.shape[1] and getattr(config, "features", "raw") == "engineered":
+        own.append("scikit-image")
+    return provenance.versions("numpy", "scipy", "scikit-learn", *own)
 
 
 def _start_timer(seconds: float) -> None:

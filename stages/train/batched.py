@@ -225,8 +225,9 @@ class BatchedNetwork(nn.Module):
         """All that one of the models has learned."""
         return sum(parameter.numel() for parameter in self.parameters()) // self.n_models
 
-    def multiplications_each(self, width: int = 0) -> int:
-        """Multiply-adds of one model for one row, of so many letters where it has filters."""
-        dense = sum(matrix[0].numel() for matrix in [*self.weights, *self.mixes])
+    def multiplications_each(self, width: int = 0, n_ngrams: float = 0.0) -> float:
+        """Multiply-adds of one model for one row, of so many letters where it has filters, of so many n-grams where
+        they have vectors."""
+        dense = sum(matrix[0].numel() for matrix in [*self.weights, *self.mixes]) + n_ngrams * self.shape.units
         places = max(0, width - self.shape.window + 1)
         return dense + places * sum(matrix[0].numel() for matrix in self.filters)

@@ -156,6 +156,14 @@ def places_of(block: Block) -> Tensor:
     return places
 
 
+def ngrams_of(block: Block) -> list[float]:
+    """How many n-grams a fitted row of each draw has in the mean: (n_draws,)."""
+    return [
+        sum(int(buckets_of(chunk.long(), torch.cat)[1].sum()) for chunk in letters[:n_rows].split(CHUNK)) / n_rows
+        for letters, n_rows in zip(block.letters, block.n_rows, strict=True)
+    ]
+
+
 def blocks_of(
     encoders: Sequence[NetworkEncoder], rows: Sequence[tuple[Features, NDArray[np.int64]]], n_inputs: int = 0
 ) -> Block:

@@ -21,12 +21,6 @@ from stages.train.fits import Draw, Job, OneByOne, Record, Status, in_all, log_l
 Matrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
 ROUNDS_AT_ONCE = 5  # of LightGBM, when it predicts
-PACKAGES = {
-    "lightgbm": "lightgbm",
-    "xgboost": "xgboost-cpu",
-    "catboost": "catboost",
-    "sklearn": "scikit-learn",
-}  # on PyPI
 
 
 @dataclass(frozen=True)
@@ -291,5 +285,5 @@ def library_of(name: str) -> type[Library]:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError:
-        raise InputError(f"{name} is not installed; run `pip install {PACKAGES[name]}`") from None
+        raise InputError(f"{name} is not installed; run `pip install {params.PACKAGES[name]}`") from None
     return LIBRARIES[name]

@@ -5,12 +5,12 @@ time, and because its one-hot encoder has an entry for unseen categories only wh
 """
 
 import math
-import os
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from stages.common import provenance
 from stages.common.artefacts import Features
 from stages.common.errors import InputError
 
@@ -72,10 +72,10 @@ class Encoder:
 
     def one_hot(self, features: Features) -> NDArray[np.float32]:
         """(n_rows, n_inputs): what `compact` gives, spelt out; raises InputError where that needs too much memory."""
-        if (n_bytes := 4 * len(features) * self.n_inputs) > _memory() / 4:
+        if (n_bytes := 4 * len(features) * self.n_inputs) > provenance.memory() / 4:
             needed = f"{len(features)} rows of {self.n_inputs} inputs need {n_bytes / 1e9:.1f} GB"
             remedy = "drop columns of many categories or lower scale.sizes"
-            raise InputError(f"{needed}, a quarter of the memory is {_memory() / 4e9:.1f} GB; {remedy}")
+            raise InputError(f"{needed}, a quarter of the memory is {provenance.memory() / 4e9:.1f} GB; {remedy}")
         dense, ones = self.compact(features)
         X = np.zeros((len(features), self.n_inputs), np.float32)
         X[:, : dense.shape[1]] = dense
@@ -120,11 +120,6 @@ class SparseEncoder(Encoder):
 def n_ordered(features: Features) -> int:
     """How many columns of `ordinal` are numbers."""
     return features.numeric.shape[1] + math.prod(features.pixels.shape[1:])
-
-
-def _memory() -> int:
-    """Of this machine, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _flat_pixels(features: Features) -> NDArray[np.float32]:

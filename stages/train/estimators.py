@@ -127,7 +127,12 @@ def find_class(path: str) -> Any:
     try:
         found = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        raise InputError(f"{path}: {error.name} is not installed; run `pip install {path.split('.')[0]}`") from None
+        package = path.split(".")[0]
+        if str(error.name).startswith(f"{package}."):
+            raise InputError(f"{package} has no module {error.name}; see to the learner's `estimator`") from None
+        raise InputError(
+            f"{path}: {error.name} is not installed; run `pip install {params.PACKAGES[package]}`"
+        ) from None
     except AttributeError:
         raise InputError(f"{module} has no {name}; see to the learner's `estimator`") from None
     if not (inspect.isclass(found) and hasattr(found, "fit") and _gives_scores(found)):

@@ -11,7 +11,7 @@ from stages.common.artefacts import Features
 from stages.common.seeds import seed_from
 from stages.train import params
 from stages.train.batched import BatchedNetwork, Shape
-from stages.train.blocks import CHUNK, Block, NetworkEncoder, blocks_of, places_of
+from stages.train.blocks import CHUNK, Block, NetworkEncoder, blocks_of, ngrams_of, places_of
 from stages.train.fits import Draw, Job, Record, Status, in_all
 from stages.train.training import BatchedTraining, Hardware, IndexBatches, Schedule, trainer
 
@@ -47,7 +47,9 @@ class NetworkLearner:
         self._n_inputs = fit_block.n_inputs
         held = [(draw.validation, draw.validation_labels) for draw in draws]
         validation_block = blocks_of(self._encoders, held, self._n_inputs)
-        self._places = places_of(fit_block) if self._encoders[0].has_ngrams else None
+        has_ngrams = self._encoders[0].has_ngrams
+        self._places = places_of(fit_block) if has_ngrams else None
+        self._n_ngrams = ngrams_of(fit_block) if has_ngrams else [0.0] * len(draws)
         fit_block, validation_block = (block.with_places(self._places) for block in (fit_block, validation_block))
 
         seeds = [job.seed for job in jobs]
@@ -116,7 +118,8 @@ class NetworkLearner:
         steps = int(training.last_step[m])
         width = training.fit_block.letters.shape[2]
         # A multiply and an add a weight, once forward and twice backward.
-        flops = 6.0 * steps * batches.batch_size * self._network.multiplications_each(width)
+        each = self._network.multiplications_each(width, self._n_ngrams[self._draw_of_job[m]])
+        flops = 6.0 * steps * batches.batch_size * each
         return math.ceil(steps / batches.steps_of_epoch), self._network.n_parameters_each(), flops
 
     @torch.no_grad()

@@ -10,7 +10,12 @@ from stages.common.params import Section
 LEARNER_NAME = r"^[a-z][a-z0-9_]*$"  # names go into stage names, where other signs collide or fail
 
 
-PACKAGES = ("sklearn", "lightgbm", "xgboost", "catboost")  # of estimators named by their import path
+PACKAGES = {  # of estimators and boosters, by the name they are imported under: their name on PyPI
+    "sklearn": "scikit-learn",
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost-cpu",
+    "catboost": "catboost",
+}
 Features = Literal["raw", "engineered"]
 
 
