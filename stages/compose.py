@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, field_validator
 
@@ -185,9 +185,9 @@ def measured(dataset: Any) -> Json:
         from stages.prepare import openml, table
 
         if name == "openml":
-            found = openml.measure(number, target, group, time, n_test)
+            found = openml.measure(number, target, group, time, n_test, *_reading(dataset))
         else:
-            found = table.measure(path, target, group, time, n_test)
+            found = table.measure(path, target, group, time, n_test, *_reading(dataset))
     return {key: value for key, value in found.items() if dataset.get(key) is None}
 
 
@@ -195,6 +195,13 @@ def _text(dataset: Any, key: str) -> str | None:
     """A name in the config."""
     value = dataset.get(key)
     return None if value is None else str(value)
+
+
+def _reading(dataset: Any) -> tuple[list[Any], Any]:
+    """What counts as missing, and what becomes of rare classes; validated with all the rest, but needed before."""
+    missing, rare = dataset.get("missing"), dataset.get("rare_classes")
+    listed = list(missing) if isinstance(missing, list | ListConfig) else []
+    return listed, rare if rare in ("drop", "merge") else "refuse"
 
 
 def _whole(dataset: Any, key: str) -> int | None:

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from stages.common.errors import InputError
 from stages.prepare import table
 from stages.prepare.params import Source
 from stages.prepare.tables import Table
+from stages.prepare.target import RareClasses
 
 RAW = Path("data/raw/openml")
 ROWS, CARD = "rows.parquet", "card.json"
@@ -29,14 +31,20 @@ def load(source: Source) -> Table:
 
 
 def measure(
-    number: int | None, target: str | None, group: str | None = None, time: str | None = None, n_test: int | None = None
+    number: int | None,
+    target: str | None,
+    group: str | None = None,
+    time: str | None = None,
+    n_test: int | None = None,
+    missing: Sequence[str | int | float] = (),
+    rare_classes: RareClasses = "refuse",
 ) -> Json:
     """What a study of this data set needs: where it lies, its target, and what table.measure finds."""
     if number is None:
         raise InputError("dataset.id is missing; name a data set by its number on openml.org: dataset.id=31")
     folder, named = fetched(number)
     target = target or named
-    found = table.measure(str(folder / ROWS), target, group, time, n_test)
+    found = table.measure(str(folder / ROWS), target, group, time, n_test, missing, rare_classes)
     return found | {"path": str(folder), "target": target}
 
 

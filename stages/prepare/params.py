@@ -19,6 +19,8 @@ class Source(Section):
     target: str | None
     group: str | None
     time: str | None
+    missing: list[str | int | float]
+    rare_classes: Literal["refuse", "drop", "merge"]
     split: Literal["random", "day", "group", "time"]
     seed: int = Field(ge=0)
     n_rows: int = Field(ge=1)

@@ -3,13 +3,14 @@
 import csv
 import gzip
 import io
+import math
 import re
 import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from stages.common.errors import InputError, nearest
 
 DELIMITERS = ",;\t|"
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+BLANKS = "' ' || chr(9) || chr(160)"  # around words, in SQL
+MOST_OF_A_LINE = 20_000_000  # bytes
 HEADER_BYTES = 1_000_000  # in which the first records of a CSV must end
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
 MIN_ROWS = 100
@@ -35,9 +38,11 @@ class Rows:
     names: list[str]
     types: list[str]
     n_rows: int
+    notes: list[str]  # what was read in a way that a person may not expect
 
     def key(self, name: str, role: str) -> str:
         """Raises InputError naming the nearest column where there is no such column."""
+        name = name.strip()
         if name not in self.names:
             remedy = nearest(name, self.names) or f"; the columns: {', '.join(map(repr, self.names[:8]))}"
             raise InputError(f"dataset.{role}={name!r} is no column of {self.path}{remedy}")
@@ -56,6 +61,18 @@ class Rows:
         first = self.values(f"SELECT rowid + 1 FROM rows WHERE {condition} ORDER BY rowid LIMIT 3")
         return self.one(f"SELECT count(*) FROM rows WHERE {condition}")[0], ", ".join(map(str, first))
 
+    def retype(self, key: str, kind: str, expression: str) -> None:
+        """Gives a column another type, its values by this SQL."""
+        self.connection.execute(f"ALTER TABLE rows ALTER {key} TYPE {kind} USING {expression}")
+        self.types[int(key[1:])] = kind
+
+    def only(self, condition: str) -> "Rows":
+        """The rows that meet the condition, in their order; the others are gone."""
+        self.connection.execute(f"CREATE TABLE kept AS SELECT * FROM rows WHERE {condition} ORDER BY rowid")
+        self.connection.execute("DROP TABLE rows")
+        self.connection.execute("ALTER TABLE kept RENAME TO rows")
+        return replace(self, n_rows=self.one("SELECT count(*) FROM rows")[0])
+
     def chunks(self, expressions: Sequence[str], n_at_once: int) -> Iterator[tuple[int, list[Any]]]:
         """The first row's number and the values of each expression, masked where missing; some rows at a time."""
         listed = ", ".join(f"{expression} AS v{i}" for i, expression in enumerate(expressions))
@@ -69,8 +86,11 @@ class Rows:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Rows]:
-    """The file's rows in a database on disk, which is gone afterwards."""
+def opened(path: Path, missing: Sequence[str | int | float] = ()) -> Iterator[Rows]:
+    """The file's rows in a database on disk, which is gone afterwards.
+
+    missing: values that stand for a missing one, besides MISSING.
+    """
     if not path.is_file():
         raise InputError(f"dataset.path={str(path)!r} is no file; name a CSV or Parquet file")
     suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
@@ -83,13 +103,22 @@ def opened(path: Path) -> Iterator[Rows]:
     with tempfile.TemporaryDirectory() as folder:
         settings: Settings = {"memory_limit": MEMORY, "temp_directory": folder, "threads": 2}
         with duckdb.connect(f"{folder}/rows.duckdb", config=settings) as connection:
-            read = _read_parquet if kind == ".parquet" else _read_csv
+            connection.execute("SET TimeZone = 'UTC'")  # whatever the machine's is
+            words = MISSING + [str(value) for value in missing]
+            notes: list[str] = []
             try:
-                names = read(connection, path)
+                if kind == ".parquet":
+                    names = _read_parquet(connection, path, words)
+                else:
+                    names, notes = _read_csv(connection, path, words, Path(folder))
             except duckdb.Error as error:
                 raise InputError(f"{path} cannot be read: {_reason(error, path)}") from None
+            if padded := [name for name in names if name != name.strip()]:
+                notes.append(f"blanks around names of columns are taken off: {padded[0]!r} is {padded[0].strip()!r}")
+            names = [name.strip() for name in names]
             _check_names(names, path)
-            _without_zones_and_nan(connection)
+            notes += _with_zones_in_utc(connection, names) + _trimmed(connection, names, words)
+            notes += _without(connection, names, missing)
             types = [row[1] for row in connection.execute("DESCRIBE rows").fetchall()]
             found = connection.execute("SELECT count(*) FROM rows").fetchone()
             n_rows = found[0] if found else 0
@@ -97,23 +126,98 @@ def opened(path: Path) -> Iterator[Rows]:
                 what = "a header and no rows" if not n_rows else f"{n_rows} rows"
                 raise InputError(f"{path} has {what}; at least {MIN_ROWS} rows are needed")
             try:
-                yield Rows(connection, path, names, types, n_rows)
+                yield Rows(connection, path, names, types, n_rows, notes)
             except duckdb.Error as error:
                 raise InputError(f"{path}: {_reason(error, path)}") from None
 
 
-def _read_csv(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+def _read_csv(
+    connection: duckdb.DuckDBPyConnection, path: Path, missing: Sequence[str], folder: Path
+) -> tuple[list[str], list[str]]:
+    """The names of the columns, and what a person may not expect."""
     delimiter, names = _header(path)
+    n_lines, ends = _lines(path)
+    notes = []
+    text = path
+    if len(ends) > 1:
+        text = folder / "rows.csv"
+        _with_one_line_end(path, text)
+        counts = " and ".join(f"{n} in {name}" for name, n in sorted(ends.items()))
+        notes.append(f"lines end in two ways ({counts}); both are read as ends of lines")
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
-    connection.execute(
-        f"CREATE TABLE rows AS SELECT * FROM read_csv({_literal(path)}, delim={quoted(delimiter)}, header=true, "
-        # No BOOLEAN: yes and no stay words.
-        f"auto_type_candidates=['BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR'], "
-        f"dateformat='%Y-%m-%d', comment='', hive_partitioning=false, "
-        f"""skip=0, quote='"', escape='"', sample_size=-1, nullstr=[{", ".join(map(quoted, MISSING))}]) """
-        f"AS t({aliases})"
-    )
-    return names
+
+    def read(table: str, quote: str) -> int:
+        connection.execute(
+            f"CREATE TABLE {table} AS SELECT * FROM read_csv({_literal(text)}, delim={quoted(delimiter)}, header=true, "
+            # No BOOLEAN: yes and no stay words.
+            f"auto_type_candidates=['BIGINT', 'DOUBLE', 'DATE', 'TIMESTAMP', 'TIMESTAMPTZ', 'VARCHAR'], "
+            f"dateformat='%Y-%m-%d', comment='', hive_partitioning=false, max_line_size={MOST_OF_A_LINE}, "
+            f"skip=0, quote={quoted(quote)}, escape={quoted(quote)}, sample_size=-1, "
+            f"nullstr=[{', '.join(map(quoted, missing))}]) AS t({aliases})"
+        )
+        found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return int(found[0]) if found else 0
+
+    n_quoted: int | None = None
+    try:
+        n_quoted = read("rows", '"')
+    except duckdb.Error:
+        if not _has_quotes(path):
+            raise
+    if n_quoted is None or n_quoted + 1 < n_lines:  # some quote swallowed ends of lines, or has no other
+        n_plain = None
+        with suppress(duckdb.Error):
+            n_plain = read("plain", "")
+        if n_plain is not None and n_plain + 1 == n_lines:
+            connection.execute("DROP TABLE IF EXISTS rows")
+            connection.execute("ALTER TABLE plain RENAME TO rows")
+            notes.append(
+                f'a quote (") is read as a sign like others: so each of the {n_lines} lines has {len(names)} values'
+            )
+        elif n_quoted is None:
+            read("rows", '"')  # for its error
+        else:
+            connection.execute("DROP TABLE IF EXISTS plain")
+            _refuse_swallowed_rows(connection, path, names, delimiter)
+    return names, notes
+
+
+def _lines(path: Path) -> tuple[int, dict[str, int]]:
+    """How many lines are not empty, and how many end in which way."""
+    n_lines, ends = 0, Counter[str]()
+    with _opened_as_bytes(path) as file:
+        for line in file:
+            ends["CRLF" if line.endswith(b"\r\n") else "LF"] += line.endswith(b"\n")
+            n_lines += bool(line.strip(b"\r\n"))
+    return n_lines, {name: n for name, n in ends.items() if n}
+
+
+def _with_one_line_end(path: Path, target: Path) -> None:
+    with _opened_as_bytes(path) as file, target.open("wb") as copy:
+        for line in file:
+            copy.write(line[:-2] + b"\n" if line.endswith(b"\r\n") else line)
+
+
+def _has_quotes(path: Path) -> bool:
+    with _opened_as_bytes(path) as file:
+        return any(b'"' in line for line in file)
+
+
+def _refuse_swallowed_rows(
+    connection: duckdb.DuckDBPyConnection, path: Path, names: Sequence[str], delimiter: str
+) -> None:
+    """Raises InputError where a quoted field goes over lines that look like rows of their own."""
+    for i, (_, kind, *_) in enumerate(connection.execute("DESCRIBE rows").fetchall()):
+        if kind != "VARCHAR":
+            continue
+        inner = f"str_split(c{i}, chr(10))"
+        n_delimiters = f"length(x) - length(replace(x, {quoted(delimiter)}, ''))"
+        is_row = f"len(list_filter({inner}, lambda x: {n_delimiters} >= {len(names) - 1})) > 0"
+        found = connection.execute(f"SELECT c{i} FROM rows WHERE c{i} LIKE '%' || chr(10) || '%' AND {is_row} LIMIT 1")
+        if swallowed := found.fetchone():
+            start, n = swallowed[0].splitlines()[0][:40], swallowed[0].count("\n")
+            what = f"a field of {names[i]!r} that begins with a quote and {start!r}"
+            raise InputError(f"{path}: {what} goes over {n} lines that look like rows; close or drop the quote")
 
 
 def _header(path: Path) -> tuple[str, list[str]]:
@@ -130,6 +234,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
         text = (first + end).decode("utf-8-sig") + others.decode(errors="ignore")  # DuckDB names later lines
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not in UTF-8 (byte {error.start}); save it in UTF-8") from None
+    csv.field_size_limit(MOST_OF_A_LINE)
     candidates = {}
     for delimiter in DELIMITERS:
         try:
@@ -146,7 +251,7 @@ def _header(path: Path) -> tuple[str, list[str]]:
     return best, candidates[best][2]
 
 
-def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, missing: Sequence[str]) -> list[str]:
     reader = f"read_parquet({_literal(path)}, hive_partitioning=false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     if nested := [row[0] for row in described if re.search(r"\[|STRUCT|MAP|UNION|BLOB", row[1])]:
@@ -155,7 +260,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str
     schema = f"SELECT name FROM parquet_schema({_literal(path)}) WHERE num_children IS NULL"
     names = [str(row[0]) for row in connection.execute(schema).fetchall()]
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
-    words = ", ".join(map(quoted, MISSING))
+    words = ", ".join(map(quoted, missing))
     values = ", ".join(
         f"CASE WHEN c{i} IN ({words}) THEN NULL ELSE c{i} END AS c{i}" if row[1] == "VARCHAR" else f"c{i}"
         for i, row in enumerate(described)
@@ -164,14 +269,59 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str
     return names
 
 
-def _without_zones_and_nan(connection: duckdb.DuckDBPyConnection) -> None:
+def _with_zones_in_utc(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
     """Times with a zone become times without one, in UTC; what is not a number becomes a missing value."""
-    for key, kind, *_ in connection.execute("DESCRIBE rows").fetchall():
+    notes = []
+    for name, (key, kind, *_) in zip(names, connection.execute("DESCRIBE rows").fetchall(), strict=True):
         if kind == "TIMESTAMP WITH TIME ZONE":
             utc = f"make_timestamp(epoch_us({key}))"
             connection.execute(f"ALTER TABLE rows ALTER {key} TYPE TIMESTAMP USING {utc}")
+            what = f"the times of {name!r} have a zone: weekday, month and hour are those of UTC"
+            notes.append(
+                f"{what}, as which one without a zone is read; if the place's matter, write times without a zone"
+            )
         if kind in ("FLOAT", "DOUBLE"):
             connection.execute(f"UPDATE rows SET {key} = NULL WHERE isnan({key})")
+    return notes
+
+
+def _trimmed(connection: duckdb.DuckDBPyConnection, names: Sequence[str], missing: Sequence[str]) -> list[str]:
+    """Takes off the blanks around words; where that makes values one, a note."""
+    notes = []
+    for name, (key, kind, *_) in zip(names, connection.execute("DESCRIBE rows").fetchall(), strict=True):
+        if kind != "VARCHAR":
+            continue
+        found = connection.execute(
+            f"SELECT count(DISTINCT {key}), count(DISTINCT trim({key}, {BLANKS})) FROM rows WHERE {key} IS NOT NULL"
+        ).fetchone()
+        has_blanks = connection.execute(f"SELECT 1 FROM rows WHERE {key} <> trim({key}, {BLANKS}) LIMIT 1").fetchone()
+        if has_blanks and found:
+            words = ", ".join(map(quoted, missing))
+            value = f"CASE WHEN trim({key}, {BLANKS}) IN ({words}) THEN NULL ELSE trim({key}, {BLANKS}) END"
+            connection.execute(f"UPDATE rows SET {key} = {value} WHERE {key} <> trim({key}, {BLANKS})")
+            if found[1] < found[0]:
+                what = f"has values that differ by blanks around them alone: {found[0]}, without them {found[1]}"
+                notes.append(f"the column {name!r} {what}; they are taken for one")
+    return notes
+
+
+def _without(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], missing: Sequence[str | int | float]
+) -> list[str]:
+    """Numbers that stand for a missing value become one; words did so as they were read."""
+    numbers = [float(value) for value in missing if _is_number(value)]
+    for _, (key, kind, *_) in zip(names, connection.execute("DESCRIBE rows").fetchall(), strict=True):
+        if numbers and re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|FLOAT|DOUBLE|DECIMAL", kind):
+            listed = ", ".join(map(repr, numbers))
+            connection.execute(f"UPDATE rows SET {key} = NULL WHERE CAST({key} AS DOUBLE) IN ({listed})")
+    return [f"{', '.join(map(str, missing))} counts as missing in every column (dataset.missing)"] if missing else []
+
+
+def _is_number(value: str | int | float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _check_names(names: list[str], path: Path) -> None:

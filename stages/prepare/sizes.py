@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
 
+LEAST_OF_A_CLASS = 3
 TEST_SHARE, MOST_TEST_ROWS = 0.25, 50_000
 
 
@@ -25,10 +26,11 @@ def sure_to_stay(copies: Mapping[int, int], n_held: int) -> int:
     return round(mean - 4 * variance**0.5)
 
 
-def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
+def sizes_up_to(n_pool: int, n_classes: int, path: str, rarest: float = 1.0) -> Json:
     """Sizes by doublings for each scale, and where draws and initialisations are crossed.
 
-    They are the powers of two from a few labels a class up to the pool; raises InputError where these are too few.
+    They are the powers of two from a few labels a class up to the pool, the first of which holds LEAST_OF_A_CLASS of
+    the rarest class in the mean; raises InputError where these are too few. rarest: share of the rows.
     """
     top = 1 << max(0, n_pool).bit_length() - 1 if n_pool > 0 else 0
     if top < 64:
@@ -37,6 +39,8 @@ def sizes_up_to(n_pool: int, n_classes: int, path: str) -> Json:
         )
     first = 32
     while first < 8 * n_classes and first < top // 8:
+        first *= 2
+    while first * rarest < LEAST_OF_A_CLASS and first < top // 2:
         first *= 2
     doublings = [first << i for i in range(40) if first << i <= top]
     quick = [n for n in doublings if n <= 32_768][-6:]

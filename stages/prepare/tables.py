@@ -22,7 +22,8 @@ class Table:
     labels: (n_rows,) int64, index into `classes`.
     groups, times: (n_rows,) int64 group of each row and its place in time, None where rows have none.
     dropped: reason -> number of rows left out. left_out: columns, each with the reason.
-    warnings: what the user should look at.
+    warnings: what the user should look at. file_columns: all of a user's file, where the data are one; the card of a
+    column then names the file's as `column`.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Table:
     dropped: dict[str, int] = field(default_factory=dict)
     left_out: list[Json] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    file_columns: list[str] | None = None
 
 
 def encode(columns: pd.DataFrame) -> Features:
