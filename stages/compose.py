@@ -7,6 +7,7 @@ python -m stages.compose --check          does params.yaml still say what conf/ 
 """
 
 import argparse
+import importlib
 import os
 import re
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import ListConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, field_validator
 
@@ -26,7 +27,7 @@ from stages.common.errors import InputError, nearest, run
 from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
 from stages.evaluate.params import Advice, Evaluate
 from stages.plot.params import Plot
-from stages.prepare.params import Dataset
+from stages.prepare.params import Asked, Dataset
 from stages.prune import prune
 from stages.subsample.params import Replicates, Sizes, Subsample
 from stages.train.params import LEARNER_NAME, Learner, Train, Tuning
@@ -172,22 +173,12 @@ def measured(dataset: Any) -> Json:
     name = dataset.get("name")
     if name not in ("table", "images", "openml"):
         return {}
-    path, target, group, time = (_text(dataset, key) for key in NAMES)
-    side, number, n_test = (_whole(dataset, key) for key in ("side", "id", "n_test"))
-    if path is not None and name != "openml":
-        _check_inside(Path(path), bool(dataset.get("allow_outside")))
-    # What these import is for these data alone.
-    if name == "images":
-        from stages.prepare import images
-
-        found = images.measure(path, side, n_test)
-    else:
-        from stages.prepare import openml, table
-
-        if name == "openml":
-            found = openml.measure(number, target, group, time, n_test, *_reading(dataset))
-        else:
-            found = table.measure(path, target, group, time, n_test, *_reading(dataset))
+    said = {key: OmegaConf.to_container(dataset).get(key) for key in Asked.model_fields}  # type: ignore[union-attr]
+    asked = validated(Asked, said | {key: _text(dataset, key) for key in NAMES}, "dataset")
+    if asked.path is not None and name != "openml":
+        _check_inside(Path(asked.path), bool(dataset.get("allow_outside")))
+    measure = importlib.import_module(f"stages.prepare.{name}").measure  # imports what these data alone need
+    found = measure(asked)
     return {key: value for key, value in found.items() if dataset.get(key) is None}
 
 
@@ -195,19 +186,6 @@ def _text(dataset: Any, key: str) -> str | None:
     """A name in the config."""
     value = dataset.get(key)
     return None if value is None else str(value)
-
-
-def _reading(dataset: Any) -> tuple[list[Any], Any]:
-    """What counts as missing, and what becomes of rare classes; validated with all the rest, but needed before."""
-    missing, rare = dataset.get("missing"), dataset.get("rare_classes")
-    listed = list(missing) if isinstance(missing, list | ListConfig) else []
-    return listed, rare if rare in ("drop", "merge") else "refuse"
-
-
-def _whole(dataset: Any, key: str) -> int | None:
-    """A whole number in the config; what else stands there is refused when all of it is validated."""
-    value = dataset.get(key)
-    return value if isinstance(value, int) else None
 
 
 def _check_inside(path: Path, is_allowed: bool) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from stages.common.artefacts import Features
-from stages.prepare.params import Source
+from stages.prepare.params import Asked, Source
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +23,13 @@ def source_of(name: str, **changes: object) -> Source:
     files = [yaml.safe_load((ROOT / "conf" / "dataset" / f"{of}.yaml").read_text()) for of in ("_base", name)]
     content = files[0] | files[1]
     return Source.model_validate({key: content[key] for key in Source.model_fields} | changes)
+
+
+def asked_of(name: str, **said: object) -> Asked:
+    """What stages.compose asks of the user's own data before it knows anything of them."""
+    files = [yaml.safe_load((ROOT / "conf" / "dataset" / f"{of}.yaml").read_text()) for of in ("_base", name)]
+    content = files[0] | files[1]
+    return Asked.model_validate({key: content.get(key) for key in Asked.model_fields} | said)
 
 
 @pytest.fixture(scope="session")

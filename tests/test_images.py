@@ -12,7 +12,7 @@ from PIL import Image
 from stages import compose
 from stages.common.errors import InputError
 from stages.prepare import images
-from tests.conftest import source_of
+from tests.conftest import asked_of, source_of
 
 N = 120
 
@@ -73,7 +73,7 @@ def test_one_command_composes_the_study(workspace):
 def test_copies_shrink_the_largest_size(tmp_path):
     pixels, labels = drawn(400)
     pixels[200:] = pixels[:200]
-    one = images.measure(str(npz(tmp_path, x=pixels, y=labels)))
+    one = images.measure(asked_of("images", path=str(npz(tmp_path, x=pixels, y=labels))))
     assert one["sizes"]["full"][-1] == 128  # of 300 in the pool about 150 repeat a test image
 
 
@@ -159,6 +159,6 @@ def test_bad_images_are_refused_in_one_line(case, tmp_path):
     make, message = BAD[case]
     path = make(tmp_path)
     with pytest.raises(InputError) as caught:
-        images.measure(str(path))
+        images.measure(asked_of("images", path=str(path)))
     assert re.search(message, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)

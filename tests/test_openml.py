@@ -12,7 +12,7 @@ import sklearn.datasets._openml as protocol
 from stages import compose
 from stages.common.errors import InputError
 from stages.prepare import openml
-from tests.conftest import source_of
+from tests.conftest import asked_of, source_of
 
 N = 300
 COLUMNS = [("length", "numeric"), ("colour", "nominal"), ("kind", "nominal")]
@@ -79,7 +79,7 @@ def server(monkeypatch):
 
 
 def test_a_fetched_data_set_is_a_table_with_its_origin(workspace, server):
-    found = openml.measure(77, None)
+    found = openml.measure(asked_of("openml", id=77))
     assert found["n_rows"] == N
     assert found["target"] == "kind"
     table = openml.load(source_of("table", **{k: found[k] for k in ("path", "target", "n_rows", "n_test", "split")}))

@@ -13,7 +13,8 @@ from stages.common.artefacts import FEATURES, PREPARED, Features
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
 from stages.prepare import digits, flights, packages
-from stages.prepare.tables import duplicates, encode, split
+from stages.prepare.repeats import repeating
+from stages.prepare.tables import encode, split
 from tests.conftest import source_of
 
 
@@ -88,7 +89,7 @@ def test_duplicates_are_found_by_all_features_missing_values_and_signed_zeros_in
     pool = rows((1, np.nan, "x"), (1, 2, "x"), (0.0, 2, "y"), (1, 2, "y"))
     test = rows((1, np.nan, "x"), (-0.0, 2, "y"), (5, 5, "x"))
     both = Features(np.concatenate([pool.numeric, test.numeric]), np.concatenate([pool.categorical, test.categorical]))
-    found = duplicates(both, np.arange(4), np.arange(4, 7))
+    found = repeating(both, np.arange(4), np.arange(4, 7))
     np.testing.assert_array_equal(found, [True, False, True, False])
 
 

@@ -12,8 +12,9 @@ import pytest
 from stages.common.artefacts import PREPARED, load_json
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
-from stages.prepare.params import Source
+from stages.prepare.params import Asked, Source
 from stages.prepare.table import load, measure
+from tests.conftest import asked_of
 
 N = 400
 RNG = np.random.default_rng(5)
@@ -21,15 +22,14 @@ SIGNAL = RNG.normal(100, 20, N).round(2)
 DECIDED = np.where(RNG.random(N) < 1 / (1 + np.exp(-(SIGNAL - 100) / 5)), "yes", "no")
 
 
-def source(path: str, **changes: object) -> Source:
-    given = {key: changes[key] for key in ("group", "time", "missing", "rare_classes") if key in changes}
-    found = measure(path, str(changes.get("target", "y")), **given)  # type: ignore[arg-type]
-    base = {
-        "name": "table", "path": path, "target": "y", "group": None, "time": None, "id": None, "side": None, "seed": 0,
-        "missing": [], "rare_classes": "refuse", "split": found["split"], "n_rows": found["n_rows"],
-        "n_test": found["n_test"],
-    }  # fmt: skip
-    return Source.model_validate(base | changes)
+def asked(path: str, **said: object) -> Asked:
+    return asked_of("table", **{"path": path, "target": "y"} | said)
+
+
+def source(path: str, **said: object) -> Source:
+    given = asked(path, **said)
+    found = {key: value for key, value in measure(given).items() if key in Source.model_fields}
+    return Source.model_validate(given.model_dump() | {"name": "table"} | found)
 
 
 def written(folder: Path, name: str = "my.csv", **columns: object) -> str:
@@ -196,7 +196,7 @@ def test_rare_classes_are_refused_dropped_or_merged(tmp_path, set_params, monkey
     frame = pd.read_csv(path).assign(y=y)
     frame.to_csv("my.csv", index=False)
     with pytest.raises(InputError, match=r"class 'rarer' has 6 rows; .* dataset.rare_classes=merge or =drop does"):
-        measure("my.csv", "y")
+        measure(asked("my.csv"))
     dropped = source("my.csv", rare_classes="drop")
     assert dropped.n_rows == N - 13
     table = load(dropped)
@@ -217,7 +217,7 @@ def test_rare_classes_are_refused_dropped_or_merged(tmp_path, set_params, monkey
 def test_sizes_start_where_the_rarest_class_is_expected_a_few_times(tmp_path):
     y = np.where(np.arange(2500) < 15, 1, 0)
     pd.DataFrame({"x": np.random.default_rng(0).normal(size=2500), "y": y}).to_csv(tmp_path / "my.csv", index=False)
-    assert measure(str(tmp_path / "my.csv"), "y")["sizes"]["quick"] == [512, 1024]
+    assert measure(asked(str(tmp_path / "my.csv")))["sizes"]["quick"] == [512, 1024]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -245,10 +245,11 @@ table = load(Source.model_validate(json.loads(sys.argv[1])))
 print(table.features.numeric[:].tobytes().hex(), table.warnings)
 """
     said = source(path).model_dump_json()
-    found = {
-        subprocess.run([sys.executable, "-c", script, said], env={"TZ": zone, "PATH": ""}, cwd=Path(__file__).parents[1],
-                       capture_output=True, text=True, check=True).stdout
-        for zone in ("UTC", "America/New_York", "Asia/Tokyo")
-    }  # fmt: skip
+    command, root = [sys.executable, "-c", script, said], Path(__file__).parents[1]
+    found = set()
+    for zone in ("UTC", "America/New_York", "Asia/Tokyo"):
+        environment = {"TZ": zone, "PATH": ""}
+        run = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
+        found.add(run.stdout)
     assert len(found) == 1
     assert "the times of 'a' have a zone: weekday, month and hour are those of UTC" in json.dumps(sorted(found))

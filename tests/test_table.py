@@ -16,9 +16,10 @@ from stages.common import artefacts
 from stages.common.artefacts import PREPARED
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
-from stages.prepare.params import Source
+from stages.prepare.params import Asked, Source
 from stages.prepare.sizes import sizes_up_to
 from stages.prepare.table import load, measure
+from tests.conftest import asked_of
 
 N = 400
 
@@ -34,8 +35,13 @@ def source(path: Path, **changes: object) -> Source:
     base: dict[str, object] = {
         "name": "table", "path": str(path), "target": "y", "group": None, "time": None, "split": "random", "seed": 0,
         "n_rows": N, "n_test": 100, "id": None, "side": None, "missing": [], "rare_classes": "refuse",
+        "repeats": "auto",
     }  # fmt: skip
     return Source.model_validate(base | changes)
+
+
+def asked(path: Path | str, **said: object) -> Asked:
+    return asked_of("table", **{"path": str(path), "target": "y"} | said)
 
 
 def csv_of(text: str | bytes) -> Callable[[Path], Path]:
@@ -172,8 +178,9 @@ def test_sizes_are_doublings_that_the_pool_is_sure_to_hold():
 def test_sizes_leave_room_for_the_repeated_rows_that_prepare_removes(set_params):
     few = frame().round({"x": 1})  # some 50 values in two colours: most test rows stand in the pool as well
     pd.concat([few, frame(x=np.arange(N) + 0.25)]).to_csv("my.csv", index=False)
-    promised = measure("my.csv", "y")
-    set_params(dataset=source(Path("my.csv"), n_rows=2 * N, n_test=promised["n_test"]).model_dump())
+    promised = measure(asked("my.csv", repeats="drop"))
+    found = source(Path("my.csv"), n_rows=2 * N, n_test=promised["n_test"], repeats="drop")
+    set_params(dataset=found.model_dump())
     prepare.main()
     left = artefacts.load_json(PREPARED / "dataset.json")["rows"]["pool"]
     assert promised["sizes"]["full"][-1] == 256 <= left < 512
@@ -183,7 +190,7 @@ def test_an_id_does_not_make_repeated_rows_distinct(tmp_path):
     few = frame(x=[1.0, 2.5] * (N // 2), customer_id=np.arange(N))
     few.to_csv(tmp_path / "my.csv", index=False)
     with pytest.raises(InputError, match=r"my\.csv: 0 distinct rows for training are too few"):
-        measure(str(tmp_path / "my.csv"), "y")
+        measure(asked(tmp_path / "my.csv", repeats="drop"))
 
 
 def test_a_path_outside_the_project_needs_leave(workspace, tmp_path_factory):
@@ -327,7 +334,7 @@ def test_whole_numbers_of_19_digits_keep_their_differences(tmp_path):
 def test_rows_that_repeat_in_time_are_counted_as_the_split_removes_them(set_params):
     x = np.random.default_rng(0).permutation(N // 2).tolist() * 2  # the test's rows stood in the first half too
     frame(x=x, colour="red", at=pd.date_range("2020-01-01", periods=N)).to_csv("my.csv", index=False)
-    sizes = measure("my.csv", "y", time="at")["sizes"]["full"]
+    sizes = measure(asked("my.csv", time="at"))["sizes"]["full"]
     set_params(dataset=source(Path("my.csv"), time="at", split="time").model_dump())
     prepare.main()
     n_pool = len(np.load(PREPARED / "pool_labels.npy"))
@@ -338,7 +345,7 @@ def test_rows_that_repeat_in_time_are_counted_as_the_split_removes_them(set_para
 def test_a_group_of_most_rows_is_named(tmp_path):
     frame(who=[1] * 350 + list(range(2, 52))).to_csv(tmp_path / "my.csv", index=False)
     with pytest.raises(InputError, match=r"dataset\.group='who': the group '1' has 350 of 400 rows, too many"):
-        measure(str(tmp_path / "my.csv"), "y", group="who")
+        measure(asked(tmp_path / "my.csv", group="who"))
 
 
 def test_a_column_called_by_a_number_can_be_the_target(workspace):
@@ -422,14 +429,14 @@ def test_a_path_that_looks_like_a_pattern_is_that_file(tmp_path):
 def test_rows_of_one_time_are_counted_to_the_test_when_sizes_are_set(tmp_path):
     path = tmp_path / "my.csv"
     frame(year=[2019, 2020] * (N // 2)).to_csv(path, index=False)
-    assert measure(str(path), "y", time="year")["sizes"]["full"][-1] == 128  # 200 of 400 rows are of 2020
+    assert measure(asked(path, time="year"))["sizes"]["full"][-1] == 128  # 200 of 400 rows are of 2020
 
 
 def test_time_as_text_and_a_group_that_is_not_a_number_are_refused(tmp_path):
     path = tmp_path / "my.csv"
     frame(when=["first", "second"] * (N // 2)).to_csv(path, index=False)
     with pytest.raises(InputError, match=r"dataset\.time='when' is text such as 'first'; write dates as 2020-12-31"):
-        measure(str(path), "y", time="when")
+        measure(asked(path, time="when"))
     frame(who=[1.0, np.nan] * (N // 2)).to_parquet(tmp_path / "my.parquet")
     with pytest.raises(InputError, match="'who' is missing in 200 rows"):
         load(source(tmp_path / "my.parquet", group="who", split="group"))
@@ -441,4 +448,4 @@ def test_seconds_since_1970_and_times_by_the_second_stay_apart(tmp_path):
     frame(x=1_700_000_000.5 + np.arange(N), at=at).to_csv(path, index=False)
     features = load(source(path)).features
     assert [len(np.unique(column)) for column in features.numeric.T] == [N, N, N]  # x, days, hour
-    assert measure(str(path), "y")["sizes"]["full"][-1] == 256
+    assert measure(asked(path))["sizes"]["full"][-1] == 256

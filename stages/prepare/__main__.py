@@ -11,7 +11,7 @@ from stages.common.artefacts import FEATURES, PREPARED, Json
 from stages.common.errors import InputError, run
 from stages.common.seeds import seed_from
 from stages.prepare.params import Source
-from stages.prepare.tables import Table, duplicates, split
+from stages.prepare.tables import Sides, Table, sides
 
 MEANING = {
     "random": "rows are split at random: rows of one group (such as flights of one day) may fall on both sides, so "
@@ -32,9 +32,8 @@ def main() -> None:
         raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; {remedy}")
 
     check_columns(table)
-    pool_rows, test_rows = split(table, source.split, source.n_test, source.seed)
-    is_duplicate = duplicates(table.features, pool_rows, test_rows)
-    pool_rows = pool_rows[~is_duplicate]
+    found = sides(table, source.split, source.n_test, source.seed, source.repeats)
+    pool_rows, test_rows = found.pool, found.test
     check_classes(table, {"pool": pool_rows, "test": test_rows})
     groups = table.groups if table.groups is not None else np.arange(len(table.labels))
 
@@ -45,14 +44,29 @@ def main() -> None:
     # What training needs to know, apart from the card: rewording that retrains nothing.
     layout = {"n_classes": len(table.classes), "is_grouped": source.split in GROUPED}
     artefacts.save_json(FEATURES / "layout.json", layout)
-    n_told = len(pool_rows) + len(test_rows) + int(is_duplicate.sum())
+    n_dropped = found.n_repeats if found.are_dropped else 0
+    n_told = len(pool_rows) + len(test_rows) + n_dropped
     assert n_told == len(table.labels), f"prepare cannot account for {len(table.labels) - n_told} rows"
-    warnings = table.warnings + (leaks(table, pool_rows, source.seed) if source.target else [])
-    card = data_card(table, source, pool_rows, test_rows, int(is_duplicate.sum()), warnings)
+    warnings = table.warnings + told_of_repeats(found) + (leaks(table, pool_rows, source.seed) if source.target else [])
+    card = data_card(table, source, pool_rows, test_rows, n_dropped, warnings)
     artefacts.save_json(PREPARED / "dataset.json", card)
     for warning in warnings:
         print(f"prepare: warning: {warning}")
+    for item in table.left_out:
+        print(f"prepare: column {item['column']!r} left out: {item['reason']}")
+    for item in card["dropped"]:
+        if item["rows"]:
+            print(f"prepare: {item['rows']} rows dropped: {item['reason']}")
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")
+
+
+def told_of_repeats(found: Sides) -> list[str]:
+    if not found.n_repeats or found.are_dropped:
+        return []
+    what = (
+        f"{found.n_repeats} of {len(found.pool)} pool rows have exactly the features of a test row and stay in the pool"
+    )
+    return [f"{what}: with so few values they repeat by chance, or dataset.repeats=keep"]
 
 
 def check_columns(table: Table) -> None:

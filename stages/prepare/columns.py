@@ -1,7 +1,6 @@
 """What the columns of a user's table are: numbers, dates, categories, or nothing to learn from."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,11 +247,3 @@ def expressions(column: Column) -> list[tuple[str, str, str]]:
     ]
     hour = (f"{name} (hour)", "numeric", f"hour({key}) + minute({key}) / 60 + second({key}) / 3600")
     return [*parts, hour] if column.kind == "timestamp" else parts
-
-
-def hashed(columns: Sequence[Column]) -> str:
-    """SQL that is the same for rows with the same features."""
-    seen = ", ".join(
-        f"CAST({sql} AS FLOAT)" if kind == "numeric" else sql for c in columns for _, kind, sql in expressions(c)
-    )
-    return f"hash({seen})"

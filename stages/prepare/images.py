@@ -2,7 +2,6 @@
 
 import hashlib
 import zipfile
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from PIL import Image, UnidentifiedImageError
 
 from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
-from stages.prepare.params import Source
-from stages.prepare.sizes import sizes_up_to, sure_to_stay, test_rows
+from stages.prepare.params import Asked
+from stages.prepare.sizes import study_of
 from stages.prepare.tables import Table
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -31,17 +30,20 @@ class Images:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def load(source: Source) -> Table:
+def load(asked: Asked) -> Table:
     """All images in the order of their names; raises InputError for whatever is wrong with them."""
-    found = read(Path(source.path), source.side)
+    if asked.path is None:
+        raise InputError("dataset.path is missing; name a folder with a folder for each class, or an .npz file")
+    path = Path(asked.path)
+    found = read(path, asked.side)
     height, width, n_channels = found.pixels.shape[1:]
     colours = "grey" if n_channels == 1 else f"{n_channels} channels"
     return Table(
-        title=f"Images of {Path(source.path).name}",
-        source=f"the {'folder' if Path(source.path).is_dir() else 'file'} {source.path}",
+        title=f"Images of {path.name}",
+        source=f"the {'folder' if path.is_dir() else 'file'} {path}",
         licence="as the owner of the images says",
         sha256={"pixels and labels": found.sha256},
-        target="the class that the folder names" if Path(source.path).is_dir() else "the label beside the image",
+        target="the class that the folder names" if path.is_dir() else "the label beside the image",
         classes=found.classes,
         features=Features(pixels=found.pixels),
         columns=[{"name": "image", "kind": "pixels", "description": f"{height} x {width}, {colours}", "missing": 0}],
@@ -50,16 +52,10 @@ def load(source: Source) -> Table:
     )
 
 
-def measure(path: str | None, side: int | None = None, n_test: int | None = None) -> Json:
+def measure(asked: Asked) -> Json:
     """What a study of these images needs in numbers: n_rows, n_test, split, sizes and variance_size by scale."""
-    if path is None:
-        raise InputError("dataset.path is missing; name a folder with a folder for each class, or an .npz file")
-    found = read(Path(path), side)
-    n_rows = len(found.labels)
-    n_test = test_rows(n_rows) if n_test is None else n_test
-    copies = Counter(Counter(image.tobytes() for image in found.pixels).values())
-    sizes = sizes_up_to(sure_to_stay(copies, n_test), len(found.classes), path)
-    return {"n_rows": n_rows, "n_test": n_test, "split": "random"} | sizes
+    table = load(asked)
+    return {"n_rows": len(table.labels), "split": "random"} | study_of(table, "random", asked, str(asked.path))
 
 
 def read(path: Path, side: int | None) -> Images:

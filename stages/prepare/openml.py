@@ -2,7 +2,6 @@
 
 import shutil
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from stages.common import artefacts
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.prepare import table
-from stages.prepare.params import Source
+from stages.prepare.params import Asked, Source
 from stages.prepare.tables import Table
-from stages.prepare.target import RareClasses
 
 RAW = Path("data/raw/openml")
 ROWS, CARD = "rows.parquet", "card.json"
@@ -30,22 +28,14 @@ def load(source: Source) -> Table:
     return replace(found, title=card["title"], source=card["source"], licence=card["licence"])
 
 
-def measure(
-    number: int | None,
-    target: str | None,
-    group: str | None = None,
-    time: str | None = None,
-    n_test: int | None = None,
-    missing: Sequence[str | int | float] = (),
-    rare_classes: RareClasses = "refuse",
-) -> Json:
+def measure(asked: Asked) -> Json:
     """What a study of this data set needs: where it lies, its target, and what table.measure finds."""
-    if number is None:
+    if asked.id is None:
         raise InputError("dataset.id is missing; name a data set by its number on openml.org: dataset.id=31")
-    folder, named = fetched(number)
-    target = target or named
-    found = table.measure(str(folder / ROWS), target, group, time, n_test, missing, rare_classes)
-    return found | {"path": str(folder), "target": target}
+    folder, named = fetched(asked.id)
+    own = {"path": str(folder / ROWS), "target": asked.target or named}
+    found = table.measure(asked.model_copy(update=own))
+    return found | {"path": str(folder), "target": own["target"]}
 
 
 def fetched(number: int) -> tuple[Path, str]:

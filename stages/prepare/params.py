@@ -9,11 +9,10 @@ from stages.common.params import Section
 ScaleName = Literal["smoke", "quick", "full"]
 
 
-class Source(Section):
-    """What `prepare` reads: which data, and how the test rows are chosen."""
+class Asked(Section):
+    """What a study of the user's own files is made from, as far as a person has said it."""
 
-    name: Literal["flights", "digits", "words", "fashion_mnist", "mnist1d", "openml", "table", "images"]
-    path: str  # of the user's file, or of the module that finds the data
+    path: str | None
     id: int | None = Field(ge=1)
     side: int | None = Field(ge=4, le=256)
     target: str | None
@@ -21,8 +20,17 @@ class Source(Section):
     time: str | None
     missing: list[str | int | float]
     rare_classes: Literal["refuse", "drop", "merge"]
-    split: Literal["random", "day", "group", "time"]
+    repeats: Literal["auto", "drop", "keep"]
     seed: int = Field(ge=0)
+    n_test: int | None = Field(ge=16)
+
+
+class Source(Asked):
+    """What `prepare` reads: which data, and how the test rows are chosen."""
+
+    name: Literal["flights", "digits", "words", "fashion_mnist", "mnist1d", "openml", "table", "images"]
+    path: str  # of the user's file, or of the module that finds the data
+    split: Literal["random", "day", "group", "time"]
     n_rows: int = Field(ge=1)
     n_test: int = Field(ge=16)
 

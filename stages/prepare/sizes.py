@@ -1,9 +1,11 @@
 """Test rows and sizes of a study of the user's own data, from the number of its rows."""
 
-from collections.abc import Mapping
+import numpy as np
 
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
+from stages.prepare.params import Asked
+from stages.prepare.tables import Table, sides
 
 LEAST_OF_A_CLASS = 3
 TEST_SHARE, MOST_TEST_ROWS = 0.25, 50_000
@@ -13,17 +15,12 @@ def test_rows(n_rows: int) -> int:
     return min(MOST_TEST_ROWS, int(TEST_SHARE * n_rows))
 
 
-def sure_to_stay(copies: Mapping[int, int], n_held: int) -> int:
-    """Rows of the pool that are all but sure to be left when n_held are the test and rows that repeat one are gone.
-
-    copies: how many different rows stand m times, by m. A row that stands m times survives where none of its copies is
-    drawn for the test; of the number of rows that do, the mean less four deviations.
-    """
-    n_rows = sum(m * n for m, n in copies.items())
-    share = max(0.0, 1 - n_held / n_rows)
-    mean = sum(m * n * share**m for m, n in copies.items())
-    variance = sum(m * m * n * share**m * (1 - share**m) for m, n in copies.items() if m > 1)
-    return round(mean - 4 * variance**0.5)
+def study_of(table: Table, how: str, asked: Asked, path: str) -> Json:
+    """n_test, sizes and variance_size by scale: from the pool that `prepare` will make, by its own functions."""
+    n_test = test_rows(len(table.labels)) if asked.n_test is None else asked.n_test
+    n_pool = len(sides(table, how, n_test, asked.seed, asked.repeats).pool)
+    counts = np.bincount(table.labels)
+    return {"n_test": n_test} | sizes_up_to(n_pool, len(counts), path, counts.min() / counts.sum())
 
 
 def sizes_up_to(n_pool: int, n_classes: int, path: str, rarest: float = 1.0) -> Json:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
-from stages.prepare.columns import DATES, NUMBERS, Column, expressions, hashed, learnable
-from stages.prepare.params import Source
+from stages.prepare.columns import DATES, NUMBERS, Column, expressions, learnable
+from stages.prepare.params import Asked
 from stages.prepare.reading import Rows, opened
-from stages.prepare.sizes import sizes_up_to, sure_to_stay, test_rows
+from stages.prepare.sizes import study_of, test_rows
 from stages.prepare.tables import Table
-from stages.prepare.target import RareClasses, classes_of, labels_of, rarest_share, with_frequent_classes
+from stages.prepare.target import classes_of, labels_of, with_frequent_classes
 
 CELLS_AT_ONCE = 5_000_000  # values of features read at a time
 MOST_CATEGORIES = 100_000  # of a column, the most frequent; all others are one more
@@ -29,95 +29,74 @@ MOST_LISTED = 1000  # categories named in the data card
 NO_TARGET = "dataset.target is missing; name the column to predict: dataset.target=y"
 
 
-def load(source: Source) -> Table:
+def load(asked: Asked) -> Table:
     """The table with its kinds found and its features on disk; raises InputError for whatever is wrong with it."""
-    if source.target is None:
+    if asked.path is None:
+        raise InputError("dataset.path is missing; name a CSV or Parquet file: dataset.path=my.csv dataset.target=y")
+    if asked.target is None:
         raise InputError(NO_TARGET)
-    path = Path(source.path)
-    with opened(path, source.missing) as rows:
-        target = rows.key(source.target, "target")
-        rows, dropped, notes = with_frequent_classes(rows, target, source.target, source.rare_classes)
-        special = {target} | {rows.key(name, role) for name, role in _roles(source)}
-        classes = classes_of(rows, target, source.target)
-        columns, left_out, warnings = learnable(rows, special, source.target)
+    if asked.group and asked.time:
+        both = f"dataset.group={asked.group!r} and dataset.time={asked.time!r}"
+        raise InputError(f"{both}: rows are split by one; drop the other")
+    path = Path(asked.path)
+    with opened(path, asked.missing) as rows:
+        target = rows.key(asked.target, "target")
+        rows, dropped, notes = with_frequent_classes(rows, target, asked.target, asked.rare_classes)
+        special = {target} | {rows.key(name, role) for name, role in _roles(asked)}
+        classes = classes_of(rows, target, asked.target)
+        columns, left_out, warnings = learnable(rows, special, asked.target)
+        groups = times = None
+        if asked.group:
+            group = rows.key(asked.group, "group")
+            groups = _ranks(rows, group, asked.group)
+            _check_groups(rows, group, target, asked)
+        if asked.time:
+            time = rows.key(asked.time, "time")
+            _check_time(rows, time, asked.time)
+            times = _ranks(rows, time, asked.time)
         features, cards = encoded(rows, columns)
         return Table(
-            title=f"{path.name}: {source.target}",
-            source=f"the file {source.path}",
+            title=f"{path.name}: {asked.target}",
+            source=f"the file {asked.path}",
             licence="as the file's owner says",
             sha256={path.name: _sha256(path)},
-            target=source.target,
+            target=asked.target.strip(),
             classes=[str(value) for value in classes],
             features=features,
             columns=cards,
             labels=labels_of(rows, target, classes),
-            groups=_ranks(rows, rows.key(source.group, "group"), source.group) if source.group else None,
-            times=_times(rows, rows.key(source.time, "time"), source.time) if source.time else None,
+            groups=groups,
+            times=times,
             dropped=dropped,
             left_out=left_out
-            + [{"column": name, "reason": f"names the rows' {role}"} for name, role in _roles(source)],
+            + [{"column": name.strip(), "reason": f"names the rows' {role}"} for name, role in _roles(asked)],
             warnings=rows.notes + notes + warnings,
             file_columns=rows.names,
         )
 
 
-def measure(
-    path: str | None,
-    target: str | None,
-    group: str | None = None,
-    time: str | None = None,
-    n_test: int | None = None,
-    missing: Sequence[str | int | float] = (),
-    rare_classes: RareClasses = "refuse",
-) -> Json:
+def measure(asked: Asked) -> Json:
     """What a study of this file needs in numbers: n_rows, n_test, split, sizes and variance_size by scale.
 
     Raises InputError for a file that cannot be studied.
     """
-    if path is None:
-        raise InputError("dataset.path is missing; name a CSV or Parquet file: dataset.path=my.csv dataset.target=y")
-    if target is None:
-        raise InputError(NO_TARGET)
-    if group and time:
-        raise InputError(f"dataset.group={group!r} and dataset.time={time!r}: rows are split by one; drop the other")
-    with opened(Path(path), missing) as rows:
-        key = rows.key(target, "target")
-        rows, _, _ = with_frequent_classes(rows, key, target, rare_classes)
-        classes = classes_of(rows, key, target)
-        named = {rows.key(name, role) for name, role in ((group, "group"), (time, "time")) if name}
-        columns = learnable(rows, named | {key}, target)[0]
-        n_test = test_rows(rows.n_rows) if n_test is None else n_test
-        if time:
-            n_pool = _earlier(rows, columns, rows.key(time, "time"), time, n_test)
-        else:
-            most = _largest(rows, rows.key(group, "group"), group, n_test) if group else 0
-            n_pool = sure_to_stay(_copies(rows, columns), n_test + most)
-        sizes = sizes_up_to(n_pool, len(classes), path, rarest_share(rows, key))
-    split = "group" if group else "time" if time else "random"
-    return {"n_rows": rows.n_rows, "n_test": n_test, "split": split} | sizes
+    table = load(asked)
+    how = "group" if asked.group else "time" if asked.time else "random"
+    return {"n_rows": len(table.labels), "split": how} | study_of(table, how, asked, str(asked.path))
 
 
-def _copies(rows: Rows, columns: Sequence[Column]) -> dict[int, int]:
-    """How many different rows stand m times, by m."""
-    repeats = f"SELECT count(*) AS m FROM rows GROUP BY {hashed(columns)}"
-    return dict(rows.connection.execute(f"SELECT m, count(*) FROM ({repeats}) GROUP BY m ORDER BY m").fetchall())
-
-
-def _earlier(rows: Rows, columns: Sequence[Column], by: str, name: str, n_test: int) -> int:
-    """How many rows lie before the test's and repeat none of them."""
-    _check_time(rows, by, name)
-    cut = f"(SELECT {by} FROM rows ORDER BY {by} DESC LIMIT 1 OFFSET {max(0, min(n_test, rows.n_rows) - 1)})"
-    tested = f"SELECT {hashed(columns)} FROM rows WHERE {by} >= {cut}"
-    return int(rows.one(f"SELECT count(*) FROM rows WHERE {by} < {cut} AND {hashed(columns)} NOT IN ({tested})")[0])
-
-
-def _largest(rows: Rows, by: str, name: str, n_test: int) -> int:
-    """Rows of the largest group, by which the test may outgrow n_test; raises InputError where none would be left."""
-    value, most = rows.one(f"SELECT {by}, count(*) AS n FROM rows GROUP BY {by} ORDER BY n DESC, {by} LIMIT 1")
+def _check_groups(rows: Rows, group: str, target: str, asked: Asked) -> None:
+    """Raises InputError where whole groups cannot be held out: one is too large, or a class stands in one alone."""
+    n_test = test_rows(rows.n_rows) if asked.n_test is None else asked.n_test
+    value, most = rows.one(f"SELECT {group}, count(*) AS n FROM rows GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1")
     if n_test + most >= rows.n_rows:
         what = f"the group {str(value)!r} has {most} of {rows.n_rows} rows, too many to hold whole groups out"
-        raise InputError(f"dataset.group={name!r}: {what}; split by a column of smaller groups")
-    return int(most)
+        raise InputError(f"dataset.group={asked.group!r}: {what}; split by a column of smaller groups")
+    alone = f"SELECT {target}, min({group}) FROM rows GROUP BY 1 HAVING count(DISTINCT {group}) = 1 ORDER BY 1 LIMIT 1"
+    if found := rows.connection.execute(alone).fetchone():
+        what = f"the class {str(found[0])!r} stands in the group {str(found[1])!r} alone"
+        remedy = "so pool and test cannot both have it; merge it with another class or drop its rows"
+        raise InputError(f"dataset.group={asked.group!r}: {what}, {remedy}")
 
 
 def encoded(rows: Rows, columns: Sequence[Column]) -> tuple[Features, list[Json]]:
@@ -158,11 +137,6 @@ def _on_disk(n_rows: int, n_columns: int, dtype: str) -> NDArray[Any]:
         return np.memmap(file, dtype=dtype, mode="w+", shape=(n_rows, n_columns))
 
 
-def _times(rows: Rows, key: str, name: str) -> NDArray[np.int64]:
-    _check_time(rows, key, name)
-    return _ranks(rows, key, name)
-
-
 def _ranks(rows: Rows, key: str, name: str) -> NDArray[np.int64]:
     """Of every row the rank of its value among the distinct ones: (n_rows,)."""
     if n := rows.one(f"SELECT count(*) FROM rows WHERE {key} IS NULL")[0]:
@@ -177,8 +151,8 @@ def _check_time(rows: Rows, key: str, name: str) -> None:
         raise InputError(f"dataset.time={name!r} is text such as {example!r}; write dates as 2020-12-31")
 
 
-def _roles(source: Source) -> list[tuple[str, str]]:
-    return [(name, role) for name, role in ((source.group, "group"), (source.time, "time")) if name]
+def _roles(asked: Asked) -> list[tuple[str, str]]:
+    return [(name, role) for name, role in ((asked.group, "group"), (asked.time, "time")) if name]
 
 
 def _sha256(path: Path) -> str:

@@ -1,8 +1,6 @@
 """A source's table, and its split into a pool and a test set."""
 
-import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
+from stages.prepare.repeats import Repeats, are_copies, repeating
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,25 @@ def cards(columns: pd.DataFrame, descriptions: dict[str, str]) -> list[Json]:
     return found
 
 
+@dataclass(frozen=True)
+class Sides:
+    """Row ids of pool and test, each ascending; how many pool rows repeat a test row, and whether they are gone."""
+
+    pool: NDArray[np.int64]
+    test: NDArray[np.int64]
+    n_repeats: int
+    are_dropped: bool
+
+
+def sides(table: Table, how: str, n_test: int, seed: int, repeats: Repeats) -> Sides:
+    """Pool and test; rows of the pool that repeat one of the test are dropped or kept, with `auto` where they came
+    about by chance."""
+    pool, test = split(table, how, n_test, seed)
+    repeat = repeating(table.features, pool, test)
+    are_dropped = repeats == "drop" or (repeats == "auto" and are_copies(table.features, pool, test))
+    return Sides(pool[~repeat] if are_dropped else pool, test, int(repeat.sum()), are_dropped)
+
+
 def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row ids of the pool and of the test set, each ascending.
 
@@ -95,41 +113,3 @@ def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.in
     if is_test.all():
         raise InputError(f"dataset.n_test={n_test} takes all {len(np.unique(groups))} {how}s; lower dataset.n_test")
     return rows[~is_test], rows[is_test]
-
-
-def duplicates(features: Features, pool: NDArray[np.int64], test: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the pool's rows have exactly the features of one of the test's: (n_pool,).
-
-    Rows are hashed some at a time; only rows whose hash meets a test row's are then compared as they are.
-    """
-    hashes = _row_hashes(features)
-    found = np.isin(hashes[pool], hashes[test])
-    suspects = np.flatnonzero(found)
-    found[suspects] = np.isin(_row_bytes(features[pool[suspects]]), _row_bytes(features[test]))
-    return found
-
-
-def _row_hashes(features: Features, n_at_once: int = 65_536) -> NDArray[np.uint64]:
-    """(n_rows,): sums of a row's 32-bit words, each times an odd number of its own."""
-    n_words = sum(_flat(block).shape[1] for block in features.blocks())
-    factors = np.random.default_rng(0).integers(2**63, size=n_words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    hashes = np.empty(len(features), np.uint64)
-    for start in range(0, len(features), n_at_once):
-        chunk = features[start : start + n_at_once]
-        blocks = [chunk.numeric.view(np.uint32), chunk.categorical.view(np.uint32)]
-        blocks += [_flat(block).astype(np.uint32) for block in (chunk.letters, chunk.pixels)]
-        words = np.concatenate(blocks, axis=1)
-        hashes[start : start + len(words)] = (words * factors).sum(axis=1, dtype=np.uint64)
-    return hashes
-
-
-def _row_bytes(features: Features) -> NDArray[np.void]:
-    flat = [_flat(block) for block in features.blocks()]
-    blocks = [np.ascontiguousarray(block).view(np.uint8) for block in flat if block.shape[1]]
-    rows = np.ascontiguousarray(np.concatenate(blocks, axis=1))
-    return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
-
-
-def _flat(block: NDArray[Any]) -> NDArray[Any]:
-    """(n_rows, values of a row)."""
-    return block.reshape(len(block), math.prod(block.shape[1:]))

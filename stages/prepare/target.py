@@ -73,11 +73,6 @@ def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
     return pd.Index([value for value, _ in counts], dtype=np.int64 if kind.startswith(NUMBERS) else object)
 
 
-def rarest_share(rows: Rows, key: str) -> float:
-    """Of all rows, those of the rarest class."""
-    return float(rows.one(f"SELECT min(n) FROM (SELECT count(*) AS n FROM rows GROUP BY {key})")[0]) / rows.n_rows
-
-
 def labels_of(rows: Rows, key: str, classes: pd.Index) -> NDArray[np.int64]:
     """Of every row the place of its class: (n_rows,)."""
     labels = np.empty(rows.n_rows, np.int64)

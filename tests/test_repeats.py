@@ -1,0 +1,103 @@
+"""Rows that repeat: copies leave the pool, what few columns of few values make by chance stays and is counted."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.common.artefacts import PREPARED, load_json
+from stages.prepare import __main__ as prepare
+from stages.prepare.params import Source
+from stages.prepare.table import load, measure
+from stages.prepare.tables import split
+from tests.conftest import asked_of
+
+
+def patterns(n: int, n_columns: int, shares: list[float], seed: int = 0) -> pd.DataFrame:
+    """Columns of letters drawn one by one."""
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {f"q{i}": random.choice(list("ABCDEFGH"[: len(shares)]), n, p=shares) for i in range(n_columns)}
+    )
+
+
+def numbers(n: int, seed: int = 0) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {"a": random.normal(size=n), "b": random.integers(50, size=n), "c": random.choice(["x", "y"], n)}
+    )
+
+
+def with_copies(frame: pd.DataFrame, share: float) -> pd.DataFrame:
+    """The last rows are copies of others, the labels among them."""
+    n = int(share * len(frame))
+    return pd.concat([frame.iloc[:-n], frame.sample(n, random_state=1)], ignore_index=True)
+
+
+def labelled(frame: pd.DataFrame, seed: int = 9) -> pd.DataFrame:
+    return frame.assign(y=np.random.default_rng(seed).choice(["no", "yes"], len(frame)))
+
+
+EVEN = [1 / 3] * 3
+SURVEY = [0.38, 0.27, 0.18, 0.11, 0.06]
+TABLES: dict[str, tuple[Callable[[], pd.DataFrame], bool]] = {  # and whether repeats are copies
+    "8 patterns": (lambda: labelled(patterns(2000, 3, [0.5, 0.5])), False),
+    "32 patterns": (lambda: labelled(patterns(2000, 5, [0.5, 0.5])), False),
+    "729 patterns": (lambda: labelled(patterns(10_000, 6, EVEN)), False),
+    "a survey of 4 questions": (lambda: labelled(patterns(3000, 4, SURVEY)), False),
+    "a survey of 6 questions": (lambda: labelled(patterns(3000, 6, SURVEY)), False),
+    "a survey with a column that follows from another": (
+        lambda: labelled(patterns(3000, 4, SURVEY).assign(high=lambda f: f.q0.isin(["D", "E"]))), False,
+    ),
+    "numbers of one digit": (lambda: labelled(numbers(2000).round(1)[["a", "c"]]), False),
+    "5 % copies": (lambda: with_copies(labelled(numbers(2000)), 0.05), True),
+    "5 % copies of 20 coins": (lambda: with_copies(labelled(patterns(3000, 20, [0.5, 0.5])), 0.05), True),
+    "copies of a number and a colour": (lambda: with_copies(labelled(numbers(2000)[["a", "c"]]), 0.2), True),
+    "no repeats": (lambda: labelled(numbers(2000)), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_pool_and_sizes_are_those_of_a_count(case, set_params, capsys):
+    make, are_copies = TABLES[case]
+    frame = make()
+    frame.to_csv("my.csv", index=False)
+    asked = asked_of("table", path="my.csv", target="y")
+    found = measure(asked)
+    source = Source.model_validate(
+        asked.model_dump() | {"name": "table"} | {key: found[key] for key in ("n_rows", "n_test", "split")}
+    )
+    set_params(dataset=source.model_dump())
+    prepare.main()
+    card = load_json(PREPARED / "dataset.json")
+
+    pool, test = split(load(source), "random", source.n_test, source.seed)
+    rows = list(frame.drop(columns="y").astype("float32", errors="ignore").itertuples(index=False, name=None))
+    of_test = Counter(rows[i] for i in test)
+    n_repeats = sum(rows[i] in of_test for i in pool)
+    expected = len(pool) - n_repeats * are_copies
+    assert card["rows"] == {"known": len(frame), "pool": expected, "test": len(test)}
+    assert card["dropped"][-1]["rows"] == n_repeats * are_copies
+    assert found["sizes"]["full"][-1] == 1 << (expected.bit_length() - 1)
+    said = capsys.readouterr().out
+    kept = f"{n_repeats} of {len(pool)} pool rows have exactly the features of a test row and stay in the pool"
+    assert (kept in said) == (n_repeats > 0 and not are_copies)
+    assert (f"{n_repeats} rows dropped: in the pool with exactly" in said) == (n_repeats > 0 and are_copies)
+
+
+@pytest.mark.parametrize(("repeats", "n_pool"), [("keep", 1500), ("drop", 0)])
+def test_what_becomes_of_repeats_can_be_said(repeats, n_pool, set_params, tmp_path):
+    frame = labelled(patterns(2000, 8, [0.5, 0.5]))
+    frame.to_csv("my.csv", index=False)
+    asked = asked_of("table", path="my.csv", target="y", repeats=repeats)
+    source = Source.model_validate(
+        asked.model_dump() | {"name": "table", "n_rows": 2000, "n_test": 500, "split": "random"}
+    )
+    set_params(dataset=source.model_dump())
+    if n_pool:
+        prepare.main()
+        assert load_json(PREPARED / "dataset.json")["rows"]["pool"] == n_pool
+    else:
+        assert measure(asked)["sizes"]["full"][-1] < 256  # of 1,500 rows, as most repeat a test row
