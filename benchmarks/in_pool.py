@@ -80,7 +80,7 @@ def measured(setup: Setup, n_train: int, changed: dict[str, str], only: int | No
         after = judged(learner, range(len(jobs)), setup, outside)
         bytes_ = learner.predict_proba(setup.pool.features[outside[0]], range(len(jobs))).tobytes()
     return {
-        "held_out_log_loss": round(float(np.mean([min(choice.losses) for choice in competition.choices])), 4),
+        "held_out_log_loss": round(float(np.mean([np.nanmin(choice.losses) for choice in competition.choices])), 4),
         "choices": [choice.index for choice in competition.choices],
         "epochs": [competition.records[job].epochs for job in jobs],
         "log_loss": before[0], "error": before[1], "cpu_seconds": round(tuned - started, 2),

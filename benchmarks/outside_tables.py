@@ -145,7 +145,7 @@ def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for key, (ours, _) in PAIRS.items():
         by_table: dict[str, list[float]] = {}
         for row in rows:
-            if row["learner"] == ours and row["ratio"] and row["n_train"] >= SMALLEST:
+            if row["learner"] == ours and row["ratio"] and math.isfinite(row["ratio"]) and row["n_train"] >= SMALLEST:
                 by_table.setdefault(row["table"], []).append(row["ratio"])
         report[key] = geometric([ratio for ratios in by_table.values() for ratio in ratios])
         report[f"{key}_by_table"] = {table: geometric(ratios) for table, ratios in by_table.items()}

@@ -155,12 +155,12 @@ def composed(overrides: list[str]) -> str:
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             config = compose("config", overrides)
-        OmegaConf.update(config, "compose.overrides", overrides)
         for key in NAMES:
             OmegaConf.update(config, f"dataset.{key}", _text(config.dataset, key))
         for key, value in measured(config.dataset).items():
             OmegaConf.update(config, f"dataset.{key}", value)
         OmegaConf.resolve(config)
+        OmegaConf.update(config, "compose.overrides", overrides)  # as they were typed
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(_explain(error, overrides)) from None
     _check_learner_files()
@@ -237,7 +237,7 @@ def _check_claims(study: Study) -> None:
 
 
 def _check_learner_files() -> None:
-    for path in sorted((CONF / "learners").glob("*.yaml")):
+    for path in sorted((CONF / "learners").glob("[!.]*.yaml")):
         content = read_yaml(path)
         keys = [str(key) for key in content if key != "defaults"] if isinstance(content, dict) else []
         if keys != [path.stem]:
@@ -250,7 +250,7 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     message = str(error)
     if match := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]+)'", message):
         group, name = match.groups()
-        options = sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
+        options = sorted(path.stem for path in (CONF / group).glob("[!_.]*.yaml"))
         return f"unknown {group}={name}{nearest(name, options)} (allowed: {', '.join(options)})"
     if match := re.search(r"Could not (?:override|delete) '([\w./@]+)'", message):
         keys = sorted(_dotted_keys(OmegaConf.to_container(_chosen_files(overrides))))

@@ -17,11 +17,11 @@ from stages.common.params import validated
 from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
-from stages.train.boosting import LightGBM, Rounds
+from stages.train.boosting import LightGBM, Rounds, Sklearn
 from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, held_out, tune_and_fit
 from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import NGRAM_SCALE, HogEncoder, NgramEncoder
-from stages.train.fits import Draw, Job, Record, log_loss
+from stages.train.fits import Draw, Job, Record, in_all, log_loss
 from stages.train.logistic_regression import LogisticRegressionLearner
 
 BUDGET = params.Train(seed=0, threads=1, validation_share=0.2, validation_rows=8192, timeout_seconds=60)
@@ -122,21 +122,22 @@ def test_a_refit_is_a_fit_of_all_rows_and_forgets_which_were_held_out(config, bl
     np.testing.assert_array_equal(draw.whole.fit_labels, labels[:300])
     np.testing.assert_array_equal(draw.whole.fit.numeric, features.numeric[:300])
     learner, _ = make_learner(kind, 2, threads=1)
-    jobs = [Job(draw, kind.settings[1], 3), Job(draw, kind.settings[0], 3)]
+    jobs = [Job(draw, kind.settings[1], 3), *(Job(draw, kind.settings[0], seed) for seed in range(6))]
     first = learner.fit(jobs)
-    before = learner.predict_proba(features[300:], [1])[0]
-    (record,) = learner.refit([1])
-    after = learner.predict_proba(features[300:], [0])[0]
+    before = learner.predict_proba(features[300:], range(1, 7))
+    record, *_ = learner.refit(range(1, 7))
+    after = learner.predict_proba(features[300:], range(6))
     assert record.validation_loss == first[1].validation_loss
     assert not np.array_equal(before, after)
-    assert log_loss(labels[300:], after) < log_loss(labels[300:], before) + 0.03
+    losses = [np.mean([log_loss(labels[300:], p) for p in of_jobs]) for of_jobs in (before, after)]
+    assert losses[1] < losses[0] + 0.03
     if first[1].train_flops is not None:
         assert record.train_flops is not None
         assert record.train_flops > first[1].train_flops
     again, _ = make_learner(kind, 2, threads=1)
-    again.fit(jobs[1:])
+    again.fit(jobs[1:2])
     again.refit([0])
-    np.testing.assert_allclose(again.predict_proba(features[300:], [0])[0], after, atol=1e-5)
+    np.testing.assert_allclose(again.predict_proba(features[300:], [0])[0], after[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "sklearn", "xgboost", "catboost"])
@@ -189,6 +190,53 @@ def test_boosting_says_where_it_was_cut_off_and_what_a_library_does_not_take(blo
     learner, _ = make_learner(wrong, 2, threads=1)
     with pytest.raises(InputError, match=r"^lightgbm: .*num_leaves.*; see to the learner's `arguments` and `settings`"):
         learner.fit([Job(draw, wrong.settings[0], 0)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_leafs": 3}, r"^lightgbm: num_leafs is no parameter; did you mean 'num_lea.*'\?; see to the"),
+        ({"n_estimators": 120}, r"^lightgbm: n_estimators is not to be set here; rounds are set by max_rounds and pat"),
+        ({"metric": "auc"}, r"^lightgbm: metric is not to be set here"),
+    ],
+)
+def test_what_would_change_a_boosters_rounds_or_loss_unseen_is_refused(arguments, message, blobs):
+    features, labels = blobs
+    kind = parse(BOOSTING | {"arguments": arguments})
+    learner, _ = make_learner(kind, 2, threads=1)
+    with pytest.raises(InputError, match=message):
+        learner.fit([Job(draw_of(features, labels, slice(0, 300)), kind.settings[0], 0)])
+
+
+def test_a_forest_of_lightgbm_predicts_what_it_predicts_itself():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 4)).astype(np.float32), rng.integers(2, size=300)
+    library = LightGBM(threads=1)
+    forest = {"boosting": "rf", "bagging_fraction": 0.5, "bagging_freq": 1}
+    model, _ = library.fit(X, y, None, np.zeros(4, bool), Rounds(13, 10), forest, 0, 2)
+    np.testing.assert_array_equal(library.predict(model, X), model.predict(X))
+
+
+def test_sklearns_booster_is_judged_and_made_again_at_its_best_round(blobs):
+    features, labels = blobs
+    X, y = features.numeric, labels
+    library = Sklearn(threads=1)
+    (fitted, n_best), n_rounds = library.fit(
+        X[:300], y[:300], (X[300:400], y[300:400]), np.zeros(2, bool), Rounds(200, 10), {}, 0, 2
+    )
+    losses = [log_loss(y[300:400], p.astype(np.float32)) for p in fitted.staged_predict_proba(X[300:400])]
+    assert n_best == n_rounds == 1 + int(np.argmin(losses)) == fitted.n_iter_ - 10
+    held_out = library.predict((fitted, n_best), X[300:400]).astype(np.float32)
+    assert log_loss(y[300:400], held_out) == pytest.approx(min(losses))
+
+
+def test_a_record_of_two_fits_tells_the_worse():
+    fine, cut = (Record(status, status, 0.5, 0.6, 3, 1, 1.0) for status in ("ok", "unconverged"))
+    broken = Record("diverged", "diverged", float("nan"), float("nan"), 3, 1, 1.0)
+    assert [in_all(*pair).status for pair in ((fine, fine), (cut, fine), (fine, broken), (cut, broken))] == [
+        "ok", "unconverged", "diverged", "diverged",
+    ]  # fmt: skip
+    assert in_all(cut, broken).reason == "diverged"
 
 
 @each_learner
@@ -827,6 +875,7 @@ def test_a_network_learns_from_gradient_histograms_and_tables_have_none(blobs):
     kind = parse(NETWORK | {"features": "engineered"})
     learner, _ = make_learner(kind, 2, threads=1)
     learner.fit([Job(draw_of(images, halves, slice(0, 100)), kind.settings[0], seed=1)])
+    learner.refit([0])
     assert (learner.predict_proba(images[100:], [0])[0].argmax(axis=1) == halves[100:]).mean() > 0.9
     features, labels = blobs
     with pytest.raises(InputError, match="no engineered features of tables"):

@@ -5,6 +5,7 @@ import gc
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -301,3 +302,5 @@ def _raise_timeout(*_: Any) -> None:
 
 if __name__ == "__main__":
     run(main)
+    sys.stdout.flush()
+    os._exit(0)  # a fit whose time is up may still run in a thread, and some libraries crash when Python goes before it

@@ -43,6 +43,9 @@ class NetworkEncoder:
         is_word, is_image = features.letters.shape[1] > 0, features.pixels.shape[1] > 0
         if self.has_filters and not is_word:
             raise InputError("filters go over the letters of words, and these data have none; leave this learner out")
+        if config.filters is not None and (width := features.letters.shape[1] + 2) < config.filters.window:  # marked
+            longest = f"the longest word has {width - 2} letters"
+            raise InputError(f"filters.window={config.filters.window}: {longest}; lower it to {width} or less")
         if config.features == "engineered" and not is_word and not is_image:
             raise InputError("networks have no engineered features of tables; set dataset.network_features=raw")
         self.has_ngrams = config.features == "engineered" and is_word

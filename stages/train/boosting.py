@@ -5,6 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
@@ -13,14 +14,16 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from stages.common.artefacts import Features
-from stages.common.errors import InputError
+from stages.common.errors import InputError, nearest
 from stages.train import params
 from stages.train.encoders import Encoder, n_ordered
-from stages.train.fits import Draw, Job, OneByOne, Record, Status, in_all, log_loss
+from stages.train.fits import TOO_FEW, Draw, Job, OneByOne, Record, Status, in_all, log_loss
 
 Matrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
 ROUNDS_AT_ONCE = 5  # of LightGBM, when it predicts
+OWN = ("num_iterations", "early_stopping_round", "objective", "metric", "num_class", "num_threads", "verbosity",
+       "first_metric_only", "input_model")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class GradientBoostingLearner(OneByOne):
         is_known = np.isin(draw.validation_labels, draw.fit_labels)
         if not is_known.any():
             n = len(draw.fit_labels) + len(is_known)
-            raise InputError(f"n_train={n}: no held-out row has a class of the fitted rows; raise scale.sizes")
+            raise InputError(f"n_train={n}: no held-out row has a class of the fitted rows; {TOO_FEW}")
         held = draw.validation[is_known], draw.validation_labels[is_known]
         fitted, record = self._fitted_on(draw, job, held, self.config.max_rounds)
         loss = log_loss(draw.validation_labels, self._predict(fitted, draw.validation))
@@ -159,6 +162,13 @@ class LightGBM(Library):
         }
         if n_classes > 2:
             objective["num_class"] = n_classes
+        self._check(arguments)
+        made: list[int] = []  # trees of a class after each round: one that finds no split makes none
+
+        def count(env: Any) -> None:
+            made.append(env.model.current_iteration())
+
+        count.order = 0  # type: ignore[attr-defined]  # before early stopping ends it
         categories = [int(i) for i in np.flatnonzero(is_categorical)]
         data = {"params": {"verbosity": -1}, "categorical_feature": categories, "free_raw_data": False}
         rows = self.lightgbm.Dataset(X, y, **data)
@@ -167,9 +177,29 @@ class LightGBM(Library):
         stop = [] if validation is None else [self.lightgbm.early_stopping(rounds.patience, verbose=False)]
         booster = self.lightgbm.train(
             objective | own | arguments, rows, rounds.most, valid_sets=seen,
-            valid_names=["training", "held"][: len(seen)], callbacks=stop,
+            valid_names=["training", "held"][: len(seen)], callbacks=[*stop, count],
         )  # fmt: skip
-        return booster, rounds.most if validation is None else booster.best_iteration
+        best = booster.best_iteration if validation else rounds.most
+        booster.best_iteration = max(1, made[best - 1])
+        # Averages, or scores of another scale, are no sum of pieces.
+        is_plain = arguments.keys().isdisjoint(self._spelt("boosting") | self._spelt("sigmoid"))
+        self.at_once = ROUNDS_AT_ONCE if is_plain else rounds.most
+        return booster, booster.best_iteration
+
+    def _spelt(self, name: str) -> set[str]:
+        """The names that LightGBM knows a parameter by."""
+        return set(self.lightgbm.basic._ConfigAliases.get(name))
+
+    def _check(self, arguments: dict[str, Any]) -> None:
+        """Raises ValueError for a name that LightGBM would pass over in silence, or that is not the user's to set."""
+        known = self.lightgbm.basic._ConfigAliases._get_all_param_aliases()
+        names = {*known, *(alias for aliases in known.values() for alias in aliases)}
+        for key in arguments:
+            if key not in names:
+                raise ValueError(f"{key} is no parameter{nearest(key, sorted(names))}")
+            for own in OWN:
+                if key in self._spelt(own):
+                    raise ValueError(f"{key} is not to be set here; rounds are set by max_rounds and patience")
 
     def training_loss(self, model):
         (loss,) = model.best_score["training"].values()
@@ -177,10 +207,12 @@ class LightGBM(Library):
 
     def predict(self, model, X):
         """Some rounds at a time, whose trees stay in the cache: a third faster with 26 classes."""
-        n_rounds = model.best_iteration if model.best_iteration > 0 else model.current_iteration()
+        n_rounds = model.best_iteration
+        if self.at_once >= n_rounds:
+            return model.predict(X, num_threads=self.threads)
         scores: Any = 0.0
-        for start in range(0, n_rounds, ROUNDS_AT_ONCE):
-            n = min(ROUNDS_AT_ONCE, n_rounds - start)
+        for start in range(0, n_rounds, self.at_once):
+            n = min(self.at_once, n_rounds - start)
             scores += model.predict(X, start, n, raw_score=True, num_threads=self.threads)
         return softmax(scores, axis=1) if scores.ndim == 2 else expit(scores)
 
@@ -203,7 +235,7 @@ class XGBoost(Library):
         objective: dict[str, Any] = {"objective": "binary:logistic"}
         if n_classes > 2:
             objective = {"objective": "multi:softprob", "num_class": n_classes}
-        own = {"tree_method": "hist", "nthread": self.threads, "seed": seed, "verbosity": 0}
+        own = {"tree_method": "hist", "nthread": self.threads, "seed": seed, "verbosity": 1}  # says what it passes over
         types = ["c" if categorical else "q" for categorical in is_categorical]
         self.types = types
 
@@ -266,10 +298,15 @@ class Sklearn(Library):
         )  # fmt: skip
         held = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
         model.fit(X, y, **held)
-        return model, model.n_iter_
+        # Its n_iter_ holds those of the patience; the first score is from before the first round.
+        n_best = max(1, int(np.argmax(model.validation_score_))) if held else model.n_iter_
+        return (model, n_best), n_best
 
     def predict(self, model, X):
-        return model.predict_proba(X)
+        fitted, n_rounds = model
+        if n_rounds == fitted.n_iter_:
+            return fitted.predict_proba(X)
+        return next(islice(fitted.staged_predict_proba(X), n_rounds - 1, None))
 
 
 LIBRARIES: dict[str, type[Library]] = {

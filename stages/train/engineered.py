@@ -113,11 +113,11 @@ class HogEncoder:
         cell = max(4, min(height, width) // 7)
         if min(height, width) < 2 * cell:
             raise InputError(f"gradient histograms need images of 8 x 8 pixels or more, not {height} x {width}")
-        found = [
-            hog(image, orientations=9, pixels_per_cell=(cell, cell), cells_per_block=(2, 2), channel_axis=2)
-            for image in np.asarray(features.pixels)
-        ]
-        return HOG_SCALE * np.array(found, np.float32).reshape(len(features), -1)
+        n_inputs = 9 * 4 * (height // cell - 1) * (width // cell - 1)  # directions, cells of a block, blocks
+        found = np.empty((len(features), n_inputs), np.float32)
+        for row, image in zip(found, features.pixels, strict=True):
+            row[:] = hog(image, orientations=9, pixels_per_cell=(cell, cell), cells_per_block=(2, 2), channel_axis=2)
+        return HOG_SCALE * found
 
 
 @lru_cache(maxsize=1)  # the settings of a draw follow one another

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from stages.common.artefacts import Features, joined
 from stages.train.params import Setting
 
-Status = Literal["ok", "unconverged", "diverged"]
+Status = Literal["ok", "unconverged", "diverged"]  # from good to bad
+
+
+TOO_FEW = "raise scale.sizes, or scale.tuning_rows where these are tuned on"  # what helps where rows are
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +78,11 @@ class Learner(Protocol):
 
 def in_all(first: Record, again: Record) -> Record:
     """The record of a fit on all rows, whose length and validation loss the first found: operations are those of both,
-    and what was amiss with either is."""
+    and what was amiss with either is, the worse first."""
     flops = None if first.train_flops is None or again.train_flops is None else first.train_flops + again.train_flops
     kept = replace(again, validation_loss=first.validation_loss, train_flops=flops)
-    return kept if first.status == "ok" else replace(kept, status=first.status, reason=first.reason)
+    is_worse = get_args(Status).index(first.status) > get_args(Status).index(again.status)
+    return replace(kept, status=first.status, reason=first.reason) if is_worse else kept
 
 
 def fit_and_listen(model: Any, X: Any, labels: NDArray[np.int64]) -> str:

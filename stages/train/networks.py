@@ -70,7 +70,7 @@ class NetworkLearner:
             self._n_epochs = n_steps / per_epoch
         n_looks = math.ceil(self._n_epochs * per_epoch / len(batches))
         n_steps = n_looks * len(batches)
-        stops = None if epochs is None else [round(n * per_epoch) for n in epochs]
+        stops = None if epochs is None else [min(max(1, round(n * per_epoch)), n_steps) for n in epochs]
         return Schedule(int(config.warmup * n_steps), n_steps, config.patience, stops)
 
     def _shape(self) -> Shape:
@@ -115,7 +115,7 @@ class NetworkLearner:
 
     def _made(self, training: BatchedTraining, batches: IndexBatches, m: int) -> tuple[int, int, float]:
         """Epochs, parameters and operations of one model."""
-        steps = int(training.last_step[m])
+        steps = int(training.last_step[m] if training.stops is None else training.stops[m])
         width = training.fit_block.letters.shape[2]
         # A multiply and an add a weight, once forward and twice backward.
         each = self._network.multiplications_each(width, self._n_ngrams[self._draw_of_job[m]])

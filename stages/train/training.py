@@ -179,6 +179,7 @@ class BatchedTraining(pl.LightningModule):
         self.fit_block, self.validation_block = fit, validation
         self.warmup_steps, self.n_steps, self.patience = schedule.warmup_steps, schedule.n_steps, schedule.patience
         self.stops = None if schedule.stops is None else torch.tensor(schedule.stops)
+        self.stop_steps = set(schedule.stops or ())
         # Of all models:
         self.best = [parameter.detach().clone() for parameter in network.parameters()]
         self.best_loss = torch.full((len(jobs),), math.inf)
@@ -225,6 +226,7 @@ class BatchedTraining(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.training_loss.zero_()
+        self.n_batches = 0
 
     def training_step(self, rows: Tensor, _: int) -> None:
         draws = self.draws[:, None]
@@ -240,12 +242,14 @@ class BatchedTraining(pl.LightningModule):
         self.optimizer.step()
         self.averages.update()
         self.step += 1
+        self.n_batches += 1
+        if self.step in self.stop_steps and self.stops is not None:
+            self._keep(torch.nonzero(self.stops[self.models] == self.step)[:, 0])
 
     def on_train_epoch_end(self) -> None:
         self.last_step[self.models] = step = self.step
         if self.stops is not None:
             goes_on = step < self.stops[self.models]
-            self._keep(torch.nonzero(~goes_on | (step == self.n_steps))[:, 0])
         elif step < self.warmup_steps:
             return
         else:
@@ -279,7 +283,7 @@ class BatchedTraining(pl.LightningModule):
     def _keep(self, places: Tensor) -> None:
         """Takes over the averaged weights of the models at these places among those that still learn."""
         models = self.models[places]
-        self.best_training_loss[models] = self.training_loss[places] / self.trainer.num_training_batches
+        self.best_training_loss[models] = self.training_loss[places] / self.n_batches
         for kept, mean in zip(self.best, self.averages.means, strict=True):
             of_all = kept.view(len(self.best_loss), -1)
             of_those_left = mean.detach().view(len(self.models), -1)
