@@ -2,6 +2,7 @@
 
 python -m stages.compose                  compose again, keeping the overrides that params.yaml records
 python -m stages.compose scale=full ...   add or replace overrides, and record them
+python -m stages.compose --table my.csv --target y   a table of one's own; names are taken as they stand
 python -m stages.compose --reset [...]    drop the recorded overrides first
 python -m stages.compose --check          does params.yaml still say what conf/ and its overrides say?
 """
@@ -10,12 +11,14 @@ import argparse
 import importlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -36,6 +39,8 @@ CONF = Path("conf")
 COMMAND = "python -m stages.compose"
 NAMES = ("path", "target", "group", "time")  # keys of a dataset that name a file or column; YAML reads 1 as a number
 MIN_SIZE = 32
+FLAGS = {"table": "a CSV or Parquet file", "target": "the column to predict", "group": "a column of what belongs together",
+         "time": "a column to order rows by"}  # fmt: skip
 
 
 class Compose(Section):
@@ -77,14 +82,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description="Compose conf/ and overrides into params.yaml.")
     parser.add_argument("--check", action="store_true", help="only compare params.yaml with conf/")
     parser.add_argument("--reset", action="store_true", help="drop the recorded overrides")
+    for flag, what in FLAGS.items():
+        parser.add_argument(f"--{flag}", help=f"{what}, taken as it stands")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, such as dataset=digits or train.seed=1")
     arguments = parser.parse_args()
+    new = flagged({flag: getattr(arguments, flag) for flag in FLAGS}) + arguments.overrides
     if arguments.check:
-        if arguments.overrides or arguments.reset:
+        if new or arguments.reset:
             parser.error("--check compares with the recorded overrides; give it alone")
         check()
         return
-    overrides = merged([] if arguments.reset else recorded_overrides(), arguments.overrides)
+    overrides = [inside(o) for o in merged([] if arguments.reset else recorded_overrides(), new)]
     text = composed(overrides)
     is_new = not PARAMS.is_file() or PARAMS.read_text(encoding="utf-8") != text
     if is_new:
@@ -92,6 +100,41 @@ def main() -> None:
     made_with = f" with {' '.join(overrides)}" if overrides else ""
     print(f"compose: params.yaml {'written' if is_new else 'unchanged'}{made_with}")
     prune(load(Grid, "grid"))
+
+
+def flagged(flags: Mapping[str, str | None]) -> list[str]:
+    """The flags as overrides, quoted so that Hydra takes every sign for itself."""
+    given = {"path" if flag == "table" else flag: value for flag, value in flags.items() if value is not None}
+    return ["dataset=table"] * ("path" in given) + [
+        f"dataset.{key}={hydra_quoted(value)}" for key, value in given.items()
+    ]
+
+
+def hydra_quoted(text: str) -> str:
+    """As a quoted value of an override: quotes escaped, backslashes doubled before them, nothing interpolated."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text.replace("${", r"\${"))
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
+
+
+def inside(override: str) -> str:
+    """A path inside the project, given as it lies on this machine, as it lies in every clone."""
+    if _key(override) != "dataset.path":
+        return override
+    path = Path(str(parsed(override).value()))
+    if not path.is_absolute() or not path.resolve().is_relative_to(Path.cwd().resolve()):
+        return override
+    found = path.resolve().relative_to(Path.cwd().resolve())
+    print(f"compose: dataset.path is recorded as {found}, relative to the project")
+    return f"dataset.path={hydra_quoted(str(found))}"
+
+
+def parsed(override: str) -> Override:
+    """Raises InputError where Hydra cannot read it."""
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException:
+        remedy = "quote its value, as in \"dataset.target='pct > 50%'\", or use --table and --target"
+        raise InputError(f"the override {override!r} cannot be read; {remedy}") from None
 
 
 def check() -> None:
@@ -152,6 +195,8 @@ def composed(overrides: list[str]) -> str:
     """The text of params.yaml, validated; raises InputError in one line for whatever cannot be composed."""
     if not (CONF / "config.yaml").is_file():
         raise InputError(f"{CONF / 'config.yaml'} is missing; run from the project's folder")
+    for override in overrides:
+        parsed(override)
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             config = compose("config", overrides)
