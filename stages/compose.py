@@ -39,8 +39,12 @@ CONF = Path("conf")
 COMMAND = "python -m stages.compose"
 NAMES = ("path", "target", "group", "time")  # keys of a dataset that name a file or column; YAML reads 1 as a number
 MIN_SIZE = 32
-FLAGS = {"table": "a CSV or Parquet file", "target": "the column to predict", "group": "a column of what belongs together",
-         "time": "a column to order rows by"}  # fmt: skip
+FLAGS = {
+    "table": "a CSV or Parquet file",
+    "target": "the column to predict",
+    "group": "a column of what belongs together",
+    "time": "a column to order rows by",
+}
 
 
 class Compose(Section):

@@ -90,7 +90,8 @@ def table(path: Path, target: str = "y") -> Path:
 @pytest.mark.parametrize(
     ("file", "target"),
     [
-        ("my.csv", "Outcome (1=yes)"), ("my.csv", "default, next month"), ("my.csv", "won't pay"), ("my.csv", "pct > 50%"),
+        ("my.csv", "Outcome (1=yes)"), ("my.csv", "default, next month"), ("my.csv", "won't pay"),
+        ("my.csv", "pct > 50%"),
         ("my.csv", "是否流失"), ("my.csv", "back\\slash\\"), ("my.csv", "[a: b]"), ("my.csv", "1e3"), ("my.csv", " y "),
         ("my.csv", 'say "no"'), ("train (1).csv", "y"), ("größe.csv", "y"), ("it's, mine.csv", "y"),
     ],
