@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,27 @@ def test_row_labels_of_pandas_are_no_feature(tmp_path):
     table = load(source(str(tmp_path / "my.parquet")))
     assert [card["name"] for card in table.columns] == ["x"]
     assert table.left_out == [{"column": "__index_level_0__", "reason": "row labels that pandas wrote beside the data"}]
+
+
+def test_codes_that_parquet_holds_as_words_and_decimals_stay_what_they_are(tmp_path):
+    path = written(tmp_path, "my.parquet", zip=[f"{i % 30:05d}" for i in range(N)],
+                   price=[Decimal(-1 if i % 5 == 0 else i % 90).scaleb(-2) for i in range(N)])  # fmt: skip
+    table = load(source(path))
+    assert {card["name"]: card["kind"] for card in table.columns} == {
+        "x": "numeric",
+        "price": "numeric",
+        "zip": "categorical",
+    }
+    (warning,) = table.warnings
+    assert "'price' has -0.01 in 80 rows" in warning
+
+
+def test_classes_that_differ_by_blanks_alone_are_one_and_named(tmp_path):
+    path = tmp_path / "my.csv"
+    pd.DataFrame({"x": SIGNAL, "y": ["no", "no ", "yes", "yes"] * (N // 4)}).to_csv(path, index=False)
+    table = load(source(str(path)))
+    assert table.classes == ["no", "yes"]
+    assert "the column 'y' has values that differ by blanks around them alone: 3, without them 2" in table.warnings[0]
 
 
 def lines(tmp_path: Path, content: list[str], name: str = "my.tsv") -> str:

@@ -112,7 +112,7 @@ def _with_words_among_them(rows: Rows, key: str, name: str) -> list[str]:
             continue
         words = _counted(rows, key, f"{key} IS NOT NULL AND {value} IS NULL", MOST_WORDS + 1)
         limits = _counted(rows, key, f"{plain} IS NULL AND {value} IS NOT NULL", 3)
-        if len(words) > MOST_WORDS:
+        if len(words) > MOST_WORDS or not (words or limits):  # numbers alone, written as words: codes, as 01234
             continue
         what = [f"{word!r} in {n} rows counts as missing" for word, n in words]
         what += [f"{word!r} in {n} rows counts as its number" for word, n in limits]
@@ -211,11 +211,10 @@ def _sentinels(rows: Rows, column: Column) -> list[str]:
         return []
     key, found = column.key, []
     for which, other in (("min", ">"), ("max", "<")):
-        value, n = rows.one(
-            f"SELECT {key}, count(*) FROM rows WHERE {key} = (SELECT {which}({key}) FROM rows) GROUP BY 1"
-        )
+        extreme = f"(SELECT {which}({key}) FROM rows)"
+        value, n = rows.one(f"SELECT {key}, count(*) FROM rows WHERE {key} = {extreme} GROUP BY 1")
         low, high, n_distinct = rows.one(
-            f"SELECT min({key}), max({key}), count(DISTINCT {key}) FROM rows WHERE {key} {other} {value!r}"
+            f"SELECT min({key}), max({key}), count(DISTINCT {key}) FROM rows WHERE {key} {other} {extreme}"
         )
         if n < SENTINEL_SHARE * rows.n_rows or n < 5 or n_distinct < LEAST_NUMBERS:
             continue
