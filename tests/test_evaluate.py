@@ -82,6 +82,33 @@ def test_a_mock_learner_with_a_known_curve_comes_out_exactly(study):
     assert answer.index("\n  rising") < answer.index("\n  flat  ")
 
 
+def test_from_the_whole_pool_the_last_step_is_told_a_doubling_and_the_advice_starts_there(study, set_params):
+    params = read_yaml(Path("params.yaml"))
+    set_params(**(params | {"grid": {"learners": ["rising", "flat"], "sizes": [64, 128, 256, 400]}}))
+    for name, correct in {"rising": 850, "flat": 650}.items():
+        save_cell(name, 400, [correct - 10, correct, correct + 10])
+    main()
+    shapes, advice = (artefacts.load_json(RESULTS / f"{name}.json") for name in ("shapes", "advice"))
+    steps = {step["learner"]: step for step in shapes["last_steps"]}
+    doublings = np.log2(400 / 256)
+    assert (steps["rising"]["from"], steps["rising"]["to"]) == (256, 400)
+    assert steps["rising"]["gain"] == pytest.approx(0.05 / doublings)
+    (plateau,) = (claim for claim in artefacts.load_json(RESULTS / "claims.json") if claim["id"] == "plateau")
+    assert "the last step, 256 to 400 labels, brought flat " in plateau["evidence"]["reason"]
+    assert (advice["n_train"], advice["n_pool"]) == (400, 400)
+    option = next(option for option in advice["options"] if option["option"] == "more data")
+    assert option["change"] == "400 labels become 800"
+    assert advice["next_cell"] is None or advice["next_cell"]["n_train"] <= 400
+    answer = Path("results/answer.txt").read_text()
+    assert "you have 400 labels to train with, and the largest size is all of them" in answer
+    marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
+    assert marks["rising", 400] == [
+        "any two replicates are the whole pool; how much draws vary is extrapolated from smaller sizes"
+    ]
+    forecasts = artefacts.load_csv(RESULTS / "forecast.csv")
+    assert {int(row["n_train"]) for row in forecasts if row["kind"] == "forecast"} == {800, 1600, 3200}
+
+
 def test_the_columns_of_curves_csv_are_the_contract(study):
     main()
     header = Path("results/curves.csv").read_text().splitlines()[0]

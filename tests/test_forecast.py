@@ -127,6 +127,16 @@ def test_the_rows_hold_fits_forecasts_and_backtests_in_units_of_the_metric(is_lo
     assert {row["measured"] for row in kinds["backtest"]} == {last if is_loss else 1 - last}
 
 
+@pytest.mark.parametrize(("last", "seen"), [(100_000, [65536, 32768, 16384]), (180_000, [65536, 32768, 16384]),
+                                            (65536, [32768, 16384, 8192])])  # fmt: skip
+def test_where_the_last_step_is_no_doubling_backtests_hide_whole_steps(last, seen):
+    sizes = np.append(SIZES[last > SIZES], last)
+    curve = Measured("a", sizes, planted(sizes), np.full(len(sizes), 1e-3))
+    rows = forecast_rows(curve, "m", True)
+    assert [row["largest_seen"] for row in rows if row["kind"] == "backtest"] == seen
+    assert [row["n_train"] for row in rows if row["kind"] == "forecast"] == [factor * last for factor in FACTORS]
+
+
 def test_a_backtest_does_not_know_what_it_hides():
     hidden = planted(SIZES)
     other = hidden.copy()

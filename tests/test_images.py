@@ -12,6 +12,7 @@ from PIL import Image
 from stages import compose
 from stages.common.errors import InputError
 from stages.prepare import images
+from stages.prepare.tables import split
 from tests.conftest import asked_of, source_of
 
 N = 120
@@ -73,17 +74,28 @@ def test_one_command_composes_the_study(workspace):
 def test_copies_shrink_the_largest_size(tmp_path):
     pixels, labels = drawn(400)
     pixels[200:] = pixels[:200]
-    one = images.measure(asked_of("images", path=str(npz(tmp_path, x=pixels, y=labels))))
-    assert one["sizes"]["full"][-1] == 128  # of 300 in the pool about 150 repeat a test image
+    path = str(npz(tmp_path, x=pixels, y=labels))
+    one = images.measure(asked_of("images", path=path))
+    table = images.load(asked_of("images", path=path))
+    pool, test = split(table, "random", 100, 0)
+    of_test = {pixels[i].tobytes() for i in test}
+    n_left = sum(pixels[i].tobytes() not in of_test for i in pool)
+    assert 140 < n_left < 220
+    assert one["sizes"]["full"][-1] == n_left
 
 
 def test_other_files_among_the_images_are_counted(tmp_path):
     path = folder(tmp_path, *drawn())
     (path / "class 0" / "notes.txt").write_text("no image")
     (path / ".hidden").mkdir()
+    (path / "class 0" / ".ipynb_checkpoints").mkdir()
+    Image.fromarray(X[0]).save(path / "class 0" / ".ipynb_checkpoints" / "copy.png")
     Image.fromarray(X[0]).save(path / "stray.png")
     table = images.load(source_of("images", path=str(path), n_rows=N, n_test=30))
-    assert table.dropped == {"a file of another kind among the images": 1, "an image beside the folders": 1}
+    assert table.dropped == {
+        "a file of another kind among the images": 1, "an image beside the folders": 1, "a hidden file": 1,
+    }  # fmt: skip
+    assert table.n_read == N + 3
     assert table.columns == [{"name": "image", "kind": "pixels", "description": "8 x 8, grey", "missing": 0}]
 
 

@@ -17,10 +17,11 @@ from stages.common.params import validated
 from stages.train import __main__ as train
 from stages.train import params
 from stages.train.__main__ import make_learner
+from stages.train.blocks import NetworkEncoder
 from stages.train.boosting import LightGBM, Rounds, Sklearn
 from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, held_out, tune_and_fit
 from stages.train.encoders import Encoder, SparseEncoder, n_ordered
-from stages.train.engineered import NGRAM_SCALE, HogEncoder, NgramEncoder
+from stages.train.engineered import NGRAM_SCALE, EngineeredEncoder, HogEncoder, NgramEncoder
 from stages.train.fits import Draw, Job, Record, in_all, log_loss
 from stages.train.logistic_regression import LogisticRegressionLearner
 
@@ -615,6 +616,21 @@ def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(run_stage, monkey
     assert_timed_out(64, "longer than train.timeout_seconds=1")
 
 
+@each_learner
+def test_a_cell_of_one_class_alone_is_recorded_with_what_to_do(config, run_stage):
+    labels = np.array(artefacts.load_array(artefacts.PREPARED / "pool_labels.npy"))
+    of_one = np.flatnonzero(labels == 0)[:64]
+    artefacts.save_array(artefacts.subset_path(64), np.stack([of_one] * 3))
+    artefacts.save_array(artefacts.TUNING_ROWS, np.stack([of_one] * 3))
+    run_stage("--tune", "it", learner=config)
+    for n in (64, 128):
+        run_stage("it", str(n), learner=config)
+        cell = artefacts.load_json(artefacts.cell_path("it", n) / "cell.json")
+        assert (cell["status"], cell["settings"], cell["epochs"]) == ("diverged", None, None)
+        assert "n_train=64: the rows to fit hold one class only; raise scale.sizes" in cell["reason"]
+        assert np.isnan(artefacts.load_predictions(artefacts.cell_path("it", n))).all()
+
+
 def test_tuning_that_takes_too_long_marks_the_cells_above_it_alone(run_stage, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
@@ -782,6 +798,23 @@ def test_pixels_share_one_mean_and_deviation_and_are_no_categories():
     np.testing.assert_allclose(encoder.matrix(brighter) - X, 50 / images.pixels.std(), rtol=1e-4)
     np.testing.assert_array_equal(encoder.ordinal(images), images.pixels.reshape(20, 256))
     assert n_ordered(images) == 256
+
+
+def test_a_signal_has_one_mean_and_deviation_keeps_its_peaks_and_has_no_waves():
+    values = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
+    values[0, 0] = 40.0
+    features = Features(signal=values)
+    np.testing.assert_allclose(Encoder(features).matrix(features), (values - values.mean()) / values.std(), rtol=1e-4)
+    np.testing.assert_array_equal(Encoder(features).ordinal(features), values)
+    assert n_ordered(features) == 5
+    config = parse(NETWORK)
+    assert isinstance(config, params.Network)
+    assert NetworkEncoder(features, config).n_embedded == 0
+    assert NetworkEncoder(Features(values), config).n_embedded == 5
+    engineered = EngineeredEncoder(features, (values[:, 0] > 0).astype(np.int64))
+    as_numbers = EngineeredEncoder(Features(values), (values[:, 0] > 0).astype(np.int64))
+    expected = as_numbers.matrix(Features(values)).toarray()
+    np.testing.assert_array_equal(engineered.matrix(features).toarray(), expected)
 
 
 def test_gradient_histograms_see_the_direction_of_edges_and_not_their_brightness():

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_pa
     original = digits.load(source_of("digits"))
     doubled = type(original)(**(vars(original) | {
         "features": Features(pixels=np.tile(original.features.pixels, (2, 1, 1, 1))),
-                "labels": np.tile(original.labels, 2),
+                "labels": np.tile(original.labels, 2), "n_read": 3594,
     }))  # fmt: skip
     monkeypatch.setattr(digits, "load", lambda _: doubled)
     set_params(dataset=source_of("digits", n_rows=3594, n_test=600).model_dump())
@@ -108,6 +109,15 @@ def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_pa
     assert card["rows"] == {"known": 3594, "pool": 3594 - 600 - removed, "test": 600}
     pool, test = artefacts.load_features("pool"), artefacts.load_features("test")
     assert not {row.tobytes() for row in pool.pixels} & {row.tobytes() for row in test.pixels}
+
+
+def test_rows_that_cannot_be_accounted_for_are_an_error_and_leave_nothing(set_params, monkeypatch):
+    original = digits.load(source_of("digits"))
+    monkeypatch.setattr(digits, "load", lambda _: replace(original, n_read=1800))
+    set_params(dataset=source_of("digits", n_rows=1797, n_test=600).model_dump())
+    with pytest.raises(InputError, match="prepare tells of 1797 rows, but digits has 1800"):
+        prepare.main()
+    assert not PREPARED.exists()
 
 
 def test_prepare_keeps_test_labels_in_a_file_of_their_own(set_params):

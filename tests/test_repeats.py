@@ -80,7 +80,7 @@ def test_pool_and_sizes_are_those_of_a_count(case, set_params, capsys):
     expected = len(pool) - n_repeats * are_copies
     assert card["rows"] == {"known": len(frame), "pool": expected, "test": len(test)}
     assert card["dropped"][-1]["rows"] == n_repeats * are_copies
-    assert found["sizes"]["full"][-1] == 1 << (expected.bit_length() - 1)
+    assert found["sizes"]["quick"][-1] == found["sizes"]["full"][-1] == expected
     said = capsys.readouterr().out
     kept = f"{n_repeats} of {len(pool)} pool rows have exactly the features of a test row and stay in the pool"
     assert (kept in said) == (n_repeats > 0 and not are_copies)

@@ -239,7 +239,7 @@ def test_rare_classes_are_refused_dropped_or_merged(tmp_path, set_params, monkey
 def test_sizes_start_where_the_rarest_class_is_expected_a_few_times(tmp_path):
     y = np.where(np.arange(2500) < 15, 1, 0)
     pd.DataFrame({"x": np.random.default_rng(0).normal(size=2500), "y": y}).to_csv(tmp_path / "my.csv", index=False)
-    assert measure(asked(str(tmp_path / "my.csv")))["sizes"]["quick"] == [512, 1024]
+    assert measure(asked(str(tmp_path / "my.csv")))["sizes"]["quick"] == [512, 1024, 1875]
 
 
 @pytest.mark.parametrize("seed", range(6))

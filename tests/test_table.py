@@ -161,16 +161,22 @@ def test_composing_finds_rows_sizes_and_split_in_the_file(workspace, monkeypatch
     compose.main()
     dataset = yaml.safe_load(Path("params.yaml").read_text())["dataset"]
     assert (dataset["n_rows"], dataset["n_test"], dataset["split"]) == (400, 100, "group")
-    assert dataset["sizes"]["quick"] == [32, 64, 128, 256]  # of a pool of 400 - 100 - 10
+    assert dataset["sizes"]["quick"] == [32, 64, 128, 300]  # the pool itself last
     compose.check()
 
 
-def test_sizes_are_doublings_that_the_pool_is_sure_to_hold():
+def test_sizes_are_doublings_and_last_the_pool_where_the_scale_reaches_it():
     found = sizes_up_to(3_000_000, 2, "my.csv")
-    assert found["sizes"]["full"] == [2**k for k in range(10, 22)]
+    assert found["sizes"]["full"] == [*(2**k for k in range(10, 21)), 3_000_000]
     assert found["sizes"]["quick"] == [2**k for k in range(10, 16)]
     assert found["variance_size"] == {"smoke": 1024, "quick": None, "full": 16384}
-    assert sizes_up_to(127, 2, "my.csv")["sizes"]["quick"] == [32, 64]
+    assert sizes_up_to(15_000, 2, "my.csv")["sizes"]["quick"] == [512, 1024, 2048, 4096, 8192, 15_000]
+    assert sizes_up_to(12_287, 2, "my.csv")["sizes"]["quick"] == [256, 512, 1024, 2048, 4096, 12_287]
+    assert sizes_up_to(12_288, 2, "my.csv")["sizes"]["quick"] == [512, 1024, 2048, 4096, 8192, 12_288]
+    assert sizes_up_to(32_768, 2, "my.csv")["sizes"]["quick"][-2:] == [16_384, 32_768]
+    assert sizes_up_to(32_769, 2, "my.csv")["sizes"]["quick"][-2:] == [16_384, 32_768]
+    assert sizes_up_to(127, 2, "my.csv")["sizes"]["quick"] == [32, 64, 127]
+    assert sizes_up_to(64, 2, "my.csv")["sizes"]["quick"] == [32, 64]
     with pytest.raises(InputError, match="63 distinct rows for training are too few for two sizes"):
         sizes_up_to(63, 2, "my.csv")
 
@@ -183,7 +189,7 @@ def test_sizes_leave_room_for_the_repeated_rows_that_prepare_removes(set_params)
     set_params(dataset=found.model_dump())
     prepare.main()
     left = artefacts.load_json(PREPARED / "dataset.json")["rows"]["pool"]
-    assert promised["sizes"]["full"][-1] == 256 <= left < 512
+    assert promised["sizes"]["full"][-1] == left
 
 
 def test_an_id_does_not_make_repeated_rows_distinct(tmp_path):
@@ -339,7 +345,7 @@ def test_rows_that_repeat_in_time_are_counted_as_the_split_removes_them(set_para
     prepare.main()
     n_pool = len(np.load(PREPARED / "pool_labels.npy"))
     assert n_pool == N // 2
-    assert n_pool / 2 < sizes[-1] <= n_pool
+    assert sizes[-1] == n_pool
 
 
 def test_a_group_of_most_rows_is_named(tmp_path):
@@ -429,7 +435,7 @@ def test_a_path_that_looks_like_a_pattern_is_that_file(tmp_path):
 def test_rows_of_one_time_are_counted_to_the_test_when_sizes_are_set(tmp_path):
     path = tmp_path / "my.csv"
     frame(year=[2019, 2020] * (N // 2)).to_csv(path, index=False)
-    assert measure(asked(path, time="year"))["sizes"]["full"][-1] == 128  # 200 of 400 rows are of 2020
+    assert measure(asked(path, time="year"))["sizes"]["full"][-1] == 200  # of 400 rows 200 are of 2020
 
 
 def test_time_as_text_and_a_group_that_is_not_a_number_are_refused(tmp_path):
@@ -448,4 +454,4 @@ def test_seconds_since_1970_and_times_by_the_second_stay_apart(tmp_path):
     frame(x=1_700_000_000.5 + np.arange(N), at=at).to_csv(path, index=False)
     features = load(source(path)).features
     assert [len(np.unique(column)) for column in features.numeric.T] == [N, N, N]  # x, days, hour
-    assert measure(asked(path))["sizes"]["full"][-1] == 256
+    assert measure(asked(path))["sizes"]["full"][-1] == 300

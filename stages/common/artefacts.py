@@ -33,6 +33,7 @@ BLOCKS = {
     "categorical": (np.int32, (0,)),
     "letters": (np.uint16, (0,)),
     "pixels": (np.uint8, (0, 0, 0)),
+    "signal": (np.float32, (0,)),
 }
 
 
@@ -44,12 +45,14 @@ class Features:
     categorical: (n_rows, n_categorical) int32, index into the column's categories in dataset.json, -1 where missing.
     letters: (n_rows, n_letters) uint16, code points of a word, 0 after its end.
     pixels: (n_rows, height, width, n_channels) uint8, of an image.
+    signal: (n_rows, n_values) float32, one signal on one scale.
     """
 
     numeric: NDArray[np.float32] = None  # type: ignore[assignment]
     categorical: NDArray[np.int32] = None  # type: ignore[assignment]
     letters: NDArray[np.uint16] = None  # type: ignore[assignment]
     pixels: NDArray[np.uint8] = None  # type: ignore[assignment]
+    signal: NDArray[np.float32] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         n_rows = next(len(block) for block in self.blocks() if block is not None)

@@ -92,7 +92,8 @@ def advise(
     n_last = max((n for _, n in means), default=0)
     now = {learner: mean for (learner, n), mean in means.items() if n == n_last and (learner, n) in resamples}
     if not now:
-        return {"answer": "cannot tell yet", "reason": "no cell at the largest size has a usable fit", "options": []}
+        reason = "no cell at the largest size has a usable fit"
+        return {"answer": "cannot tell yet", "reason": reason, "options": [], "n_train": n_last, "n_pool": n_pool}
     best = max(now, key=lambda name: now[name])
     law, law_report = joint_law(is_loss, networks, means, resamples, costs.n_parameters)
     found = [
@@ -102,7 +103,7 @@ def advise(
     options = [option for option in found if option is not None]
     answer, reason = decide(options, rules, expected=2 if networks else 1)
     result: Json = {
-        "answer": answer, "reason": reason, "n_train": n_last, "best_learner": best,
+        "answer": answer, "reason": reason, "n_train": n_last, "n_pool": n_pool, "best_learner": best,
         "best_value": -now[best] if is_loss else now[best],
         "min_gain": rules.min_gain, "certainty": rules.certainty,
         "simple_is_enough": simple_is_enough(simple, n_last, resamples, rules),

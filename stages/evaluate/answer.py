@@ -9,7 +9,7 @@ def answer_lines(
     summary: Json, claims: Sequence[Json], shapes: Mapping[str, Sequence[Json]], advice: Json, cells: Sequence[Json]
 ) -> list[str]:
     """Advice, who leads at the largest size, the six verdicts, forecasts' record, and how many cells are marked."""
-    lines = [f"Advice: {advice['answer']}; {advice['reason']}."]
+    lines = [f"Advice: {advice['answer']}; {advice['reason']}.", f"  {labels_line(advice)}"]
     lines += [f"  {line}" for line in advice_lines(advice)]
     lines += ["", *ranking_lines(summary, shapes["last_steps"]), "", "The chapter's statements:"]
     lines += [f"  {claim['verdict']:<13} {claim['id']}: {claim['evidence']['reason']}" for claim in claims]
@@ -26,7 +26,7 @@ def answer_lines(
 
 
 def ranking_lines(summary: Json, last_steps: Sequence[Json]) -> list[str]:
-    """One line a learner, the best first, with what the last step in data brought it."""
+    """One line a learner, the best first, with what the last step in data brought it a doubling."""
     sign = -1 if summary["higher_is_better"] else 1
     learners = summary["learners"]
     steps = {step["learner"]: step for step in last_steps}
@@ -40,9 +40,17 @@ def ranking_lines(summary: Json, last_steps: Sequence[Json]) -> list[str]:
             lines.append(f"  {name:<22} no usable fit")
             continue
         band = f" [{entry['low']:.4f}, {entry['high']:.4f}]" if entry["low"] is not None else ""
-        gain = f", the last step in data brought {signed(steps[name])}" if name in steps else ""
+        gain = f", the last step in data brought {signed(steps[name])} a doubling" if name in steps else ""
         lines.append(f"  {name:<22} {entry['mean']:.4f}{band}{gain}")
     return lines
+
+
+def labels_line(advice: Json) -> str:
+    """How many labels there are to train with, from which the advice starts."""
+    n_train, n_pool = advice["n_train"], advice["n_pool"]
+    if n_train == n_pool:
+        return f"you have {n_pool:,} labels to train with, and the largest size is all of them"
+    return f"the largest size is {n_train:,} of the {n_pool:,} labels that you have to train with"
 
 
 def advice_lines(advice: Json) -> list[str]:
@@ -88,7 +96,7 @@ def shape_line(found: Json) -> str:
 def grade_line(grade: Json) -> str:
     n = grade["n_forecasts"]
     return (
-        f"{grade['factor']:g} times the data hidden: {grade['mean_log_error']:.4f}, the last value "
+        f"{grade['factor']:.3g} times the data hidden: {grade['mean_log_error']:.4f}, the last value "
         f"{grade['last_value_log_error']:.4f}; 80 % intervals covered {grade['covered80']} of {n}, 95 % intervals "
         f"{grade['covered95']}"
     )

@@ -87,8 +87,8 @@ def plateau(study: Study, grid: Grid, rules: Claims) -> Claim:
     p_refuted = min(1.0, 2 * min(p_gain, p_loss))
     low, high = gain.interval(1 - 2 * rules.alpha)
     reason = (
-        f"the last doubling, to {grid.sizes[-1]:,} labels, brought {rules.simple} {gain.mean:+.4f} "
-        f"[{low:+.4f}, {high:+.4f}]; flat means within {margin:g} of 0"
+        f"the last step, {grid.sizes[-2]:,} to {grid.sizes[-1]:,} labels, brought {rules.simple} {gain.mean:+.4f} "
+        f"[{low:+.4f}, {high:+.4f}] a doubling; flat means within {margin:g} of 0"
     )
     details: Json = {"learner": rules.simple, "n_train": grid.sizes[-1], "margin": margin, "test": "equivalence"}
     return Claim("plateau", verdict(p_flat, p_refuted, rules.alpha), reason, gain.mean, low, high, p_flat, p_refuted,

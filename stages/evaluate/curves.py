@@ -150,10 +150,8 @@ def marks(
     if rare:
         found.append(f"hardly a row among the {n_train} labels is of class {', '.join(map(repr, rare[:3]))}")
     if n_train > n_pool / 2:
-        found.append(
-            f"any two replicates share about {n_train / n_pool:.0%} of their rows; how much draws vary is extrapolated "
-            "from smaller sizes"
-        )
+        shared = f"share about {n_train / n_pool:.0%} of their rows" if n_train < n_pool else "are the whole pool"
+        found.append(f"any two replicates {shared}; how much draws vary is extrapolated from smaller sizes")
     return found
 
 

@@ -53,8 +53,8 @@ def measured_curves(study: Study, is_loss: bool) -> list[Measured]:
 def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
     """Fitted values, forecasts at FACTORS times the largest size, and backtests with as much hidden.
 
-    A backtest predicts the largest measured size from the sizes up to 1 / factor of it. Curves that are too short, or
-    reach a loss of 0, have no rows.
+    A backtest predicts the largest measured size from the sizes up to that nearest to 1 / factor of it. Curves that are
+    too short, or reach a loss of 0, have no rows.
     """
     rows: list[Json] = []
     try:
@@ -76,11 +76,12 @@ def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
 
     add("fitted", whole, curve.n_train, list(curve.loss))
     add("forecast", whole, last * np.array(FACTORS, dtype=np.float64), [None] * len(FACTORS))
-    n_seen = {int((curve.n_train <= last / factor).sum()): factor for factor in reversed(FACTORS)}
-    for n, factor in sorted(n_seen.items(), reverse=True):  # sizes need not be doublings: no fit twice
+    earlier = np.log(curve.n_train[:-1])
+    nearest = {1 + int(np.abs(earlier - np.log(last / factor)).argmin()) for factor in FACTORS}
+    for n in sorted(nearest, reverse=True):  # sizes need not be doublings: no fit twice
         if n >= MIN_POINTS:
             noise = float(curve.errors[n - 1] / curve.loss[n - 1])  # what a backtest is graded on is a measurement
-            add("backtest", curve.until(last / factor), np.array([last]), [curve.loss[-1]], noise)
+            add("backtest", curve.until(curve.n_train[n - 1]), np.array([last]), [curve.loss[-1]], noise)
     return rows
 
 

@@ -11,13 +11,14 @@ from stages.evaluate.estimates import Array, CellName, Study, holm
 
 
 def last_steps(study: Study, grid: Grid, confidence: float) -> list[Json]:
-    """What the last step in data brought each learner, with its interval; better is positive."""
+    """What the last step in data brought each learner for each doubling of the labels, with its interval."""
     found: list[Json] = []
     if len(grid.sizes) < 2:
         return found
     for learner in grid.learners:
         before, after = ((learner, n) for n in grid.sizes[-2:])
-        gain = study.estimate({after: 1, before: -1})
+        doublings = float(np.log2(after[1] / before[1]))
+        gain = study.estimate({after: 1 / doublings, before: -1 / doublings})
         if gain.n_replicates >= 2:
             low, high = gain.interval(confidence)
             found.append({"learner": learner, "from": before[1], "to": after[1],

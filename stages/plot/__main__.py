@@ -113,7 +113,7 @@ def _shown(row: dict[str, str]) -> Json:
     values = {key: f"{float(row[key]):.4f}" for key in ("predicted", "low80", "high80", "low95", "high95")}
     measured = f"{float(row['measured']):.4f}" if row["measured"] else ""
     sizes = {key: int(row[key]) for key in ("n_train", "largest_seen")}
-    return values | sizes | {"factor": f"{sizes['n_train'] / sizes['largest_seen']:g}", "measured": measured}
+    return values | sizes | {"factor": f"{sizes['n_train'] / sizes['largest_seen']:.3g}", "measured": measured}
 
 
 def class_table(rows: list[dict[str, str]], sizes: list[int]) -> list[Json]:

@@ -29,13 +29,22 @@ def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: 
             "table": table,
             "sizes": sizes,
             "cells": [_shown(cell) for cell in cells],
-            "marked": [cell for cell in cells if cell["marks"]],
+            "marked": _marked(cells),
             "budget": cells[0]["budget"],
             "n_replicates": sum(fit["draw"] == fit["initialisation"] for fit in cells[0]["replicates"]),
             "hardware": _hardware(cells),
             "versions": _versions(cells),
         }
     )
+
+
+def _marked(cells: list[Json]) -> list[str]:
+    """Every mark with the cells that bear it, those of one size together."""
+    learners: dict[tuple[int, str], list[str]] = {}
+    for cell in cells:
+        for mark in cell["marks"]:
+            learners.setdefault((cell["n_train"], mark), []).append(cell["learner"])
+    return [f"{', '.join(names)} with {n:,} labels: {mark}" for (n, mark), names in learners.items()]
 
 
 def _shown(cell: Json) -> Json:

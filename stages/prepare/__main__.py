@@ -20,6 +20,7 @@ MEANING = {
     "group": "rows of one group stand on one side: the test asks about groups of which no row was seen",
     "time": "the latest rows are held out: the test asks about what comes after all that was seen",
 }
+REPORT = "this should not happen: please report it with the file's first lines"
 GROUPED = ("day", "group")  # splits of which no group of rows stands on both sides
 
 
@@ -34,6 +35,10 @@ def main() -> None:
     check_columns(table)
     found = sides(table, source.split, source.n_test, source.seed, source.repeats)
     pool_rows, test_rows = found.pool, found.test
+    n_dropped = found.n_repeats if found.are_dropped else 0
+    n_told = len(pool_rows) + len(test_rows) + n_dropped + sum(table.dropped.values())
+    if n_told != table.n_read:
+        raise InputError(f"prepare tells of {n_told} rows, but {source.name} has {table.n_read}; {REPORT}")
     check_classes(table, {"pool": pool_rows, "test": test_rows})
     groups = table.groups if table.groups is not None else np.arange(len(table.labels))
 
@@ -44,9 +49,6 @@ def main() -> None:
     # What training needs to know, apart from the card: rewording that retrains nothing.
     layout = {"n_classes": len(table.classes), "is_grouped": source.split in GROUPED}
     artefacts.save_json(FEATURES / "layout.json", layout)
-    n_dropped = found.n_repeats if found.are_dropped else 0
-    n_told = len(pool_rows) + len(test_rows) + n_dropped
-    assert n_told == len(table.labels), f"prepare cannot account for {len(table.labels) - n_told} rows"
     warnings = table.warnings + told_of_repeats(found) + (leaks(table, pool_rows, source.seed) if source.target else [])
     card = data_card(table, source, pool_rows, test_rows, n_dropped, warnings)
     artefacts.save_json(PREPARED / "dataset.json", card)
@@ -74,7 +76,7 @@ def check_columns(table: Table) -> None:
     if table.file_columns is not None:
         told = {card["column"] for card in table.columns} | {table.target} | {c["column"] for c in table.left_out}
         if lost := set(table.file_columns) ^ told:
-            raise AssertionError(f"prepare cannot account for the columns {sorted(lost)}")
+            raise InputError(f"prepare cannot account for the columns {sorted(lost)}; {REPORT}")
 
 
 def check_classes(table: Table, sides: dict[str, NDArray[np.int64]]) -> None:

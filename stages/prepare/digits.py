@@ -29,4 +29,5 @@ def load(_: Source) -> Table:
         features=Features(pixels=pixels.reshape(-1, 8, 8, 1).astype(np.uint8)),
         columns=[{"name": "image", "kind": "pixels", "description": "8 x 8, brightness from 0 to 16", "missing": 0}],
         labels=bunch.target.astype(np.int64),
+        n_read=len(pixels),
     )

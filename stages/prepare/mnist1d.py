@@ -51,9 +51,10 @@ def load(source: Source) -> Table:
         sha256={"values as float32": hashlib.sha256(numbers.tobytes()).hexdigest()},
         target="which digit the signal shows",
         classes=[str(digit) for digit in range(10)],
-        features=Features(numbers),
+        features=Features(signal=numbers),
         columns=[{"name": name, "kind": "numeric", "description": "height", "missing": 0} for name in names],
         labels=labels.astype(np.int64),
+        n_read=len(numbers),
     )
 
 

@@ -21,6 +21,7 @@ class Asked(Section):
     missing: list[str | int | float]
     rare_classes: Literal["refuse", "drop", "merge"]
     repeats: Literal["auto", "drop", "keep"]
+    split: Literal["random", "day", "group", "time"] | None
     seed: int = Field(ge=0)
     n_test: int | None = Field(ge=16)
 
@@ -42,7 +43,6 @@ class Dataset(Source):
     network_features: Literal["raw", "engineered"]
     batch_size: int = Field(ge=1)
     min_steps: int = Field(ge=1)
-    frequencies: int = Field(ge=0)
     metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]

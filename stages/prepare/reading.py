@@ -164,7 +164,7 @@ def _read_csv(
     except duckdb.Error:
         if not _has_quotes(path):
             raise
-    if n_quoted is None or n_quoted + 1 < n_lines:  # some quote swallowed ends of lines, or has no other
+    if n_quoted is None or n_quoted + 1 != n_lines:  # some quote swallowed ends of lines, or has no other
         n_plain = None
         with suppress(duckdb.Error):
             n_plain = read("plain", "")
@@ -179,6 +179,9 @@ def _read_csv(
         else:
             connection.execute("DROP TABLE IF EXISTS plain")
             _refuse_swallowed_rows(connection, path, names, delimiter)
+            n_records = _records(path, delimiter) - 1
+            if n_quoted != n_records:
+                raise InputError(f"{path}: of {n_records} rows {n_quoted} were read; mend its quotes and ends of lines")
     return names, notes
 
 
@@ -190,6 +193,12 @@ def _lines(path: Path) -> tuple[int, dict[str, int]]:
             ends["CRLF" if line.endswith(b"\r\n") else "LF"] += line.endswith(b"\n")
             n_lines += bool(line.strip(b"\r\n"))
     return n_lines, {name: n for name, n in ends.items() if n}
+
+
+def _records(path: Path, delimiter: str) -> int:
+    """How many records are not empty, as Python reads them; a quoted field may go over several lines."""
+    with _opened_as_bytes(path) as file:
+        return sum(map(bool, csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""), delimiter=delimiter)))
 
 
 def _with_one_line_end(path: Path, target: Path) -> None:

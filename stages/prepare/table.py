@@ -41,6 +41,7 @@ def load(asked: Asked) -> Table:
     path = Path(asked.path)
     with opened(path, asked.missing) as rows:
         target = rows.key(asked.target, "target")
+        n_read = rows.n_rows
         rows, dropped, notes = with_frequent_classes(rows, target, asked.target, asked.rare_classes)
         special = {target} | {rows.key(name, role) for name, role in _roles(asked)}
         classes = classes_of(rows, target, asked.target)
@@ -49,7 +50,8 @@ def load(asked: Asked) -> Table:
         if asked.group:
             group = rows.key(asked.group, "group")
             groups = _ranks(rows, group, asked.group)
-            _check_groups(rows, group, target, asked)
+            if asked.split in (None, "group"):
+                _check_groups(rows, group, target, asked)
         if asked.time:
             time = rows.key(asked.time, "time")
             _check_time(rows, time, asked.time)
@@ -65,6 +67,7 @@ def load(asked: Asked) -> Table:
             features=features,
             columns=cards,
             labels=labels_of(rows, target, classes),
+            n_read=n_read,
             groups=groups,
             times=times,
             dropped=dropped,
@@ -81,7 +84,7 @@ def measure(asked: Asked) -> Json:
     Raises InputError for a file that cannot be studied.
     """
     table = load(asked)
-    how = "group" if asked.group else "time" if asked.time else "random"
+    how = asked.split or ("group" if asked.group else "time" if asked.time else "random")
     return {"n_rows": len(table.labels), "split": how} | study_of(table, how, asked, str(asked.path))
 
 

@@ -20,9 +20,9 @@ class Table:
     features: (n_rows,), in memory or on disk; columns: the card of each column: name, kind, description, missing.
     labels: (n_rows,) int64, index into `classes`.
     groups, times: (n_rows,) int64 group of each row and its place in time, None where rows have none.
-    dropped: reason -> number of rows left out. left_out: columns, each with the reason.
-    warnings: what the user should look at. file_columns: all of a user's file, where the data are one; the card of a
-    column then names the file's as `column`.
+    n_read: rows of the source as it lies there; dropped: reason -> number of those left out.
+    left_out: columns, each with the reason. warnings: what the user should look at. file_columns: all of a user's file,
+    where the data are one; the card of a column then names the file's as `column`.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Table:
     features: Features
     columns: list[Json]
     labels: NDArray[np.int64]
+    n_read: int
     groups: NDArray[np.int64] | None = None
     times: NDArray[np.int64] | None = None
     dropped: dict[str, int] = field(default_factory=dict)

@@ -42,7 +42,7 @@ def load(_: Source) -> Table:
     """
     folder = checked_folder("wordfreq", "3.1.1", "wordfreq/data", SHA256)
     best: dict[str, tuple[int, int]] = {}  # word -> (hundredths of -log10 of its share, language)
-    n_entries = n_unfit = 0
+    n_entries = n_unfit = n_again = 0
     is_latin: dict[str, bool] = {}
     for language, name in enumerate(SHA256):
         with gzip.open(folder / name) as file:
@@ -52,7 +52,9 @@ def load(_: Source) -> Table:
             for word in words:
                 if not _is_fit(word, is_latin):
                     n_unfit += 1
-                elif word not in best or share < best[word][0]:
+                    continue
+                n_again += word in best
+                if word not in best or share < best[word][0]:
                     best[word] = (share, language)
     words = sorted(best)
     labels = np.array([best[word][1] for word in words], np.int64)
@@ -67,9 +69,10 @@ def load(_: Source) -> Table:
         features=Features(letters=letters),
         columns=[{"name": "word", "kind": "letters", "description": "2 to 24 Latin letters", "missing": 0}],
         labels=labels,
+        n_read=n_entries,
         dropped={
             "a word with other signs than Latin letters, or shorter or longer": n_unfit,
-            "the same word in a language where it is less frequent": n_entries - n_unfit - len(words),
+            "the same word in a language where it is less frequent": n_again,
         },
     )
 

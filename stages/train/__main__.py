@@ -21,7 +21,7 @@ from stages.common.artefacts import FEATURES, PREPARED, Features, Json
 from stages.common.errors import run
 from stages.common.seeds import seed_from
 from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, predicted, tune_and_fit
-from stages.train.fits import Learner, Record
+from stages.train.fits import Learner, Record, TooFewRows
 from stages.train.params import Estimator, GradientBoosting, Kind, LogisticRegression, Network, Sizes, Train, Tuning
 from stages.train.params import Learner as LearnerParams
 
@@ -113,6 +113,8 @@ def tune(setup: Setup, sizes: Sequence[int]) -> None:
             }
         except FitTimeout:
             chosen = {"status": "timeout", "reason": f"tuning took {too_long(setup.budget)}"}
+        except TooFewRows as error:
+            chosen = {"status": "diverged", "reason": f"tuning: {error}"}
         seconds = time.perf_counter() - started
     for n_train in sizes:
         is_above = n_train > setup.tuning.tuning_rows
@@ -135,8 +137,8 @@ def train(setup: Setup, n_train: int) -> None:
     print(f"train {name}-{n_train}: {', '.join(f'{k} {v}' for k, v in hardware.items())}", flush=True)
     started = time.perf_counter()
     probabilities = np.full((len(replicates), len(setup.test), n_classes), np.nan, np.float32)
-    if tuned.get("status") == "timeout":
-        summary = timed_out(tuned["reason"])
+    if tuned.get("status", "ok") != "ok":
+        summary = without_fits(tuned["status"], tuned["reason"])
     else:
         try:
             with limits(budget):
@@ -149,7 +151,9 @@ def train(setup: Setup, n_train: int) -> None:
                     records, probabilities = fit_chosen(learner, replicates, setup.pool, choices, budget, setup.test)
             summary = summarise(choices, records)
         except FitTimeout:
-            summary = timed_out(too_long(budget))
+            summary = without_fits("timeout", too_long(budget))
+        except TooFewRows as error:
+            summary = without_fits("diverged", str(error))
     seconds = time.perf_counter() - started
 
     cell = artefacts.cell_path(name, n_train)
@@ -192,8 +196,8 @@ def too_long(budget: Train) -> str:
     return f"longer than train.timeout_seconds={budget.timeout_seconds}"
 
 
-def timed_out(reason: str) -> Json:
-    return {"status": "timeout", "reason": reason} | dict.fromkeys(PER_REPLICATE)
+def without_fits(status: str, reason: str) -> Json:
+    return {"status": status, "reason": reason} | dict.fromkeys(PER_REPLICATE)
 
 
 def timing(seconds: float) -> Json:

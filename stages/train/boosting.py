@@ -17,7 +17,7 @@ from stages.common.artefacts import Features
 from stages.common.errors import InputError, nearest
 from stages.train import params
 from stages.train.encoders import Encoder, n_ordered
-from stages.train.fits import TOO_FEW, Draw, Job, OneByOne, Record, Status, in_all, log_loss
+from stages.train.fits import Draw, Job, OneByOne, Record, Status, TooFewRows, in_all, log_loss
 
 Matrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -58,7 +58,7 @@ class GradientBoostingLearner(OneByOne):
         is_known = np.isin(draw.validation_labels, draw.fit_labels)
         if not is_known.any():
             n = len(draw.fit_labels) + len(is_known)
-            raise InputError(f"n_train={n}: no held-out row has a class of the fitted rows; {TOO_FEW}")
+            raise TooFewRows(n, "no held-out row has a class of the fitted rows")
         held = draw.validation[is_known], draw.validation_labels[is_known]
         fitted, record = self._fitted_on(draw, job, held, self.config.max_rounds)
         loss = log_loss(draw.validation_labels, self._predict(fitted, draw.validation))

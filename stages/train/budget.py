@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common.artefacts import Features, take
-from stages.common.errors import InputError
-from stages.train.fits import TOO_FEW, Draw, Job, Learner, Record
+from stages.train.fits import Draw, Job, Learner, Record, TooFewRows
 from stages.train.params import Setting, Train
 
 
@@ -123,7 +122,7 @@ def _split(rows: NDArray[np.int64], pool: Pool, budget: Train) -> Draw:
     groups = None if pool.groups is None else take(pool.groups, rows)
     held = held_out(len(rows), groups, budget)
     if len(np.unique(labels[~held])) < 2:
-        raise InputError(f"n_train={len(rows)}: the rows to fit hold one class only; {TOO_FEW}")
+        raise TooFewRows(len(rows), "the rows to fit hold one class only")
     features = pool.features[rows]
     return Draw(features[~held], labels[~held], features[held], labels[held])
 
@@ -142,5 +141,5 @@ def held_out(n: int, groups: NDArray[np.int64] | None, budget: Train) -> NDArray
     order = np.argsort(first_from_end)
     n_groups = 1 + int(np.searchsorted(np.cumsum(counts[order]), n_held))
     if n_groups >= len(names):
-        raise InputError(f"n_train={n}: {len(names)} groups are too few to hold one out; {TOO_FEW}")
+        raise TooFewRows(n, f"{len(names)} groups are too few to hold one out")
     return np.isin(groups, names[order[:n_groups]])

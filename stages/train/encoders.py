@@ -5,6 +5,7 @@ time, and because its one-hot encoder has an entry for unseen categories only wh
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,31 +39,29 @@ class Encoder:
         self.spread = np.where(spread > 0, spread, 1.0)
         self.has_missing = is_missing.any(axis=0)
         self.vocabularies = [_vocabulary(codes) for codes in _codes(features).T]
-        pixels = features.pixels
-        self.n_pixels = math.prod(pixels.shape[1:])
-        self.brightness = (float(pixels.mean()), float(pixels.std()) or 1.0) if pixels.size else (0.0, 1.0)
+        self.n_alike = sum(block.shape[1] for block in _alike(features))
+        self.levels = [(float(b.mean()), float(b.std()) or 1.0) if b.size else (0.0, 1.0) for b in _alike(features)]
 
     @property
     def n_dense(self) -> int:
         """Inputs that are not one-hot."""
-        return len(self.median) + int(self.has_missing.sum()) + self.n_pixels
+        return len(self.median) + int(self.has_missing.sum()) + self.n_alike
 
     @property
     def n_inputs(self) -> int:
         return self.n_dense + sum(len(vocabulary) + 1 for vocabulary in self.vocabularies)
 
     def compact(self, features: Features) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """(n_rows, n_dense): scaled numbers, 0 where missing; indicators of missing; pixels, which share one mean and
-        one deviation; and (n_rows, n_categorical): which of all inputs is the 1 of each category column.
+        """(n_rows, n_dense): scaled numbers, 0 where missing; indicators of missing; pixels or a signal, which share
+        one mean and one deviation; and (n_rows, n_categorical): which of all inputs is the 1 of each category column.
 
         The last input of each category column is for rare and unseen ones.
         """
         numbers = self.scaled(features.numeric)
         is_missing = np.isnan(numbers)
         dense = [np.where(is_missing, np.float32(0), numbers), is_missing[:, self.has_missing].astype(np.float32)]
-        if features.pixels.shape[1]:
-            mean, deviation = self.brightness
-            dense.append((_flat_pixels(features) - np.float32(mean)) / np.float32(deviation))
+        for block, (mean, deviation) in zip(_alike(features), self.levels, strict=True):
+            dense.append((block.astype(np.float32) - np.float32(mean)) / np.float32(deviation))
         ones = np.empty((len(features), len(self.vocabularies)), np.int32)
         first = self.n_dense
         for column, places, vocabulary in zip(ones.T, self.positions(features), self.vocabularies, strict=True):
@@ -96,10 +95,9 @@ class Encoder:
         return self.one_hot(features)
 
     def ordinal(self, features: Features) -> NDArray[np.float32]:
-        """(n_rows, n_ordered + n_categorical): numbers and pixels as they are; categories as positions, rare and unseen
-        last."""
-        ordered = [features.numeric, _flat_pixels(features)]
-        return np.column_stack([*ordered, *self.positions(features)]).astype(np.float32)
+        """(n_rows, n_ordered + n_categorical): numbers, pixels and signals as they are; categories as positions, rare
+        and unseen last."""
+        return np.column_stack([features.numeric, *_alike(features), *self.positions(features)]).astype(np.float32)
 
     def positions(self, features: Features) -> list[NDArray[np.intp]]:
         """Of each category column the place of every row's category in the vocabulary, rare and unseen last."""
@@ -119,13 +117,13 @@ class SparseEncoder(Encoder):
 
 def n_ordered(features: Features) -> int:
     """How many columns of `ordinal` are numbers."""
-    return features.numeric.shape[1] + math.prod(features.pixels.shape[1:])
+    return features.numeric.shape[1] + sum(block.shape[1] for block in _alike(features))
 
 
-def _flat_pixels(features: Features) -> NDArray[np.float32]:
-    """(n_rows, height * width * n_channels)."""
+def _alike(features: Features) -> list[NDArray[Any]]:
+    """Blocks of one scale: pixels (n_rows, height * width * n_channels) and signal (n_rows, n_values)."""
     pixels = features.pixels
-    return pixels.reshape(len(pixels), math.prod(pixels.shape[1:])).astype(np.float32)
+    return [pixels.reshape(len(pixels), math.prod(pixels.shape[1:])), features.signal]
 
 
 def _codes(features: Features) -> NDArray[np.int32]:

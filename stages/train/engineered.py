@@ -31,6 +31,7 @@ class EngineeredEncoder:
     """Splines and crossings beside the raw inputs; `matrix` gives them sparse."""
 
     def __init__(self, features: Features, labels: NDArray[np.int64]):
+        features = _as_numbers(features)
         self.raw = Encoder(features)
         numbers = self._filled(features)
         varied = [i for i in range(numbers.shape[1]) if len(np.unique(numbers[:, i])) > N_KNOTS]
@@ -54,6 +55,7 @@ class EngineeredEncoder:
 
     def matrix(self, features: Features) -> sparse.csr_matrix:
         """(n_rows, n_inputs): raw inputs, splines, crossings; combinations that were rare or never seen have none."""
+        features = _as_numbers(features)
         blocks = [sparse.csr_matrix(self.raw.one_hot(features))]
         if len(self.splined):
             blocks.append(self.splines.transform(self._filled(features)[:, self.splined]).tocsr())
@@ -128,6 +130,11 @@ def encoder_of(how: str, draw: Draw) -> Encoder | EngineeredEncoder | NgramEncod
     if draw.fit.letters.shape[1]:
         return NgramEncoder()
     return HogEncoder() if draw.fit.pixels.shape[1] else EngineeredEncoder(draw.fit, draw.fit_labels)
+
+
+def _as_numbers(features: Features) -> Features:
+    """A signal's values as numbers of their own scales, beside the others."""
+    return Features(np.column_stack([features.numeric, features.signal]), features.categorical)
 
 
 def _information(levels: NDArray[np.int64], labels: NDArray[np.int64]) -> float:

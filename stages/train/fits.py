@@ -11,12 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common.artefacts import Features, joined
+from stages.common.errors import InputError
 from stages.train.params import Setting
 
 Status = Literal["ok", "unconverged", "diverged"]  # from good to bad
 
 
-TOO_FEW = "raise scale.sizes, or scale.tuning_rows where these are tuned on"  # what helps where rows are
+class TooFewRows(InputError):
+    """These rows cannot be fitted on, whatever the learner does: a result, as there are sizes above."""
+
+    def __init__(self, n_train: int, what: str):
+        remedy = "raise scale.sizes, or scale.tuning_rows where these are tuned on"
+        super().__init__(f"n_train={n_train}: {what}; {remedy}")
 
 
 @dataclass(frozen=True, eq=False)
