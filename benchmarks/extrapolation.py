@@ -34,7 +34,8 @@ from scipy.optimize import least_squares
 
 from stages.common import artefacts
 from stages.common.artefacts import Json
-from stages.common.errors import InputError, run
+from stages.common.command import run
+from stages.common.errors import InputError
 from stages.evaluate import laws
 from stages.evaluate.laws import Curve
 

@@ -9,7 +9,6 @@ python -m stages.compose --check          does params.yaml still say what conf/ 
 
 import argparse
 import importlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,25 +16,24 @@ from typing import Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, field_validator
 
-from stages.common import artefacts
+from stages import record
+from stages.common import artefacts, provenance
 from stages.common.artefacts import Json
-from stages.common.errors import InputError, nearest, run
+from stages.common.command import run
+from stages.common.errors import InputError, nearest
 from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
 from stages.evaluate.params import Advice, Evaluate
 from stages.plot.params import Plot
 from stages.prepare.params import Asked, Dataset
-from stages.prune import prune
+from stages.record import CONF, Compose, groups, hydra_quoted, key_of, merged, parsed, recorded_overrides
 from stages.subsample.params import Replicates, Sizes, Subsample
 from stages.train.params import LEARNER_NAME, Learner, Train, Tuning
 
-CONF = Path("conf")
 COMMAND = "python -m stages.compose"
 NAMES = ("path", "target", "group", "time")  # keys of a dataset that name a file or column; YAML reads 1 as a number
 MIN_SIZE = 32
@@ -45,10 +43,6 @@ FLAGS = {
     "group": "a column of what belongs together",
     "time": "a column to order rows by",
 }
-
-
-class Compose(Section):
-    overrides: list[str]
 
 
 class Scale(Replicates, Tuning, Sizes):
@@ -96,14 +90,35 @@ def main() -> None:
             parser.error("--check compares with the recorded overrides; give it alone")
         check()
         return
+    record.refuse_while_a_run_is_on()
+    record.refuse_without_git()
     overrides = [inside(o) for o in merged([] if arguments.reset else recorded_overrides(), new)]
     text = composed(overrides)
-    is_new = not PARAMS.is_file() or PARAMS.read_text(encoding="utf-8") != text
-    if is_new:
+    before = PARAMS.read_text(encoding="utf-8") if PARAMS.is_file() else None
+    if before is not None and not arguments.reset:
+        keep_edits(before, text)
+    if text != before:
         artefacts.save_text(PARAMS, text)
     made_with = f" with {' '.join(overrides)}" if overrides else ""
-    print(f"compose: params.yaml {'written' if is_new else 'unchanged'}{made_with}")
-    prune(load(Grid, "grid"))
+    print(f"compose: params.yaml {'unchanged' if text == before else 'written'}{made_with}")
+    grid = load(Grid, "grid")
+    artefacts.prune(grid.learners, grid.sizes)
+
+
+def keep_edits(before: str, text: str) -> None:
+    """Raises InputError where params.yaml holds what its record does not explain and the new text would drop."""
+    if record.is_sealed(before):
+        return
+    found, new = yaml.load(before, LOADER), yaml.load(text, LOADER)
+    changed = record.edits(found, yaml.load(composed(recorded_overrides()), LOADER))
+    lost = {key: value for key, value in changed.items() if record.value_of(new, key) != value}
+    if lost:
+        what = ", ".join(record.as_overrides(lost)[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        keep = f"`{COMMAND} {record.as_overrides(lost)[0]} ...` takes it up, `{COMMAND} --reset ...` drops it"
+        raise InputError(
+            f"params.yaml holds {what}, which it does not record (from an experiment of DVC, or an edit); `dvc repro` "
+            f"runs it as it stands, {keep}"
+        )
 
 
 def flagged(flags: Mapping[str, str | None]) -> list[str]:
@@ -114,15 +129,9 @@ def flagged(flags: Mapping[str, str | None]) -> list[str]:
     ]
 
 
-def hydra_quoted(text: str) -> str:
-    """As a quoted value of an override: quotes escaped, backslashes doubled before them, nothing interpolated."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text.replace("${", r"\${"))
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
-
-
 def inside(override: str) -> str:
     """A path inside the project, given as it lies on this machine, as it lies in every clone."""
-    if _key(override) != "dataset.path":
+    if key_of(override) != "dataset.path":
         return override
     path = Path(str(parsed(override).value()))
     if not path.is_absolute() or not path.resolve().is_relative_to(Path.cwd().resolve()):
@@ -132,67 +141,60 @@ def inside(override: str) -> str:
     return f"dataset.path={hydra_quoted(str(found))}"
 
 
-def parsed(override: str) -> Override:
-    """Raises InputError where Hydra cannot read it."""
-    try:
-        return OverridesParser.create().parse_override(override)
-    except HydraException:
-        remedy = "quote its value, as in \"dataset.target='pct > 50%'\", or use --table and --target"
-        raise InputError(f"the override {override!r} cannot be read; {remedy}") from None
-
-
 def check() -> None:
-    """Raises InputError where params.yaml is not what conf/ and its recorded overrides give.
-
-    An experiment of DVC composes with overrides of its own, which nothing records; its params are validated alone.
-    """
+    """Raises InputError where params.yaml is not what conf/ and its recorded overrides give."""
     if not PARAMS.is_file():
         raise InputError(f"{PARAMS} is missing; write it with `{COMMAND}`")
-    found = read_yaml(PARAMS)
-    if "DVC_EXP_NAME" in os.environ:
-        validate(found)
+    overrides, found = recorded_overrides(), read_yaml(PARAMS)
+    if record.is_experiment() and not record.is_sealed(PARAMS.read_text(encoding="utf-8")):
+        check_experiment(found, overrides)
         return
-    expected = composed(recorded_overrides())
+    expected = composed(overrides)
     if expected != PARAMS.read_text(encoding="utf-8"):
-        changed = ", ".join(list(differences(yaml.load(expected, LOADER), found))[:3]) or "layout"
+        changed = ", ".join(list(record.differences(yaml.load(expected, LOADER), found))[:3]) or "layout"
         raise InputError(f"params.yaml is not what conf/ gives ({changed}); run `{COMMAND}`, then `dvc repro`")
 
 
-def recorded_overrides() -> list[str]:
-    """The overrides that params.yaml was composed with; none where there is no params.yaml."""
-    if not PARAMS.is_file():
+def check_experiment(found: Any, overrides: list[str]) -> None:
+    """An experiment of DVC has params of its own: conf/ composed with its own -S alone, or, with --no-hydra, the
+    composed params with single keys changed. Raises InputError where they cannot be what was meant."""
+    for group in sorted(groups() & set(Study.model_fields)):
+        if not isinstance(found.get(group), dict):
+            instead = f"`{COMMAND} {group}={found.get(group)} && dvc exp run --no-hydra`"
+            raise InputError(f"{group}={found.get(group)!r} is no choice of a file with --no-hydra; run {instead}")
+    if not found["dataset"]["sizes"]["quick"]:
+        path = found["dataset"]["path"]
+        instead = f"`{COMMAND} dataset={found['dataset']['name']} ... && dvc exp run --no-hydra`"
+        raise InputError(f"DVC does not look into {path} for rows and sizes as compose does; run {instead}")
+    validate(found)
+    if found["compose"].get("sha256") is None:
+        if forgotten := not_taken_up(found, record.committed_overrides()):
+            instead = f"give it with -S too, or run `{COMMAND}` with the change and `dvc exp run --no-hydra`"
+            what = "an experiment composes conf/ with its own -S alone"
+            raise InputError(f"{what}, without the {' '.join(forgotten)} that the study records; {instead}")
+        return
+    changed = record.edits(found, yaml.load(composed(overrides), LOADER))
+    again = yaml.load(composed([*overrides, *record.as_overrides(changed)]), LOADER)
+    if followers := list(record.edits(found, again)):
+        instead = f"`{COMMAND} {' '.join(record.as_overrides(changed))} && dvc exp run --no-hydra`"
+        raise InputError(f"{followers[0]} follows from what -S changed and was left as it is; run {instead}")
+
+
+def not_taken_up(found: Any, overrides: list[str]) -> list[str]:
+    """Those of a study's overrides of which params show the default instead."""
+    if not overrides:
         return []
-    try:
-        return validated(Compose, read_yaml(PARAMS)["compose"], "compose").overrides
-    except (InputError, KeyError, TypeError):
-        remedy = f"write it anew with `{COMMAND} --reset`"
-        raise InputError(f"{PARAMS} does not record how it was composed; {remedy}") from None
-
-
-def merged(recorded: list[str], new: list[str]) -> list[str]:
-    """The recorded overrides and the new ones.
-
-    A new one replaces what was said of the same key; a new choice of a file also drops what was said of keys inside,
-    so that `scale=full` is all of `full`. What is dropped is printed.
-    """
-    kept = {_key(override): override for override in recorded}
-    groups = _groups()
-    for override in new:
-        key = _key(override)
-        inside = [k for k in kept if key in groups and k.startswith(f"{key}.")]
-        for dropped in inside:
-            print(f"compose: {override} drops the recorded {kept.pop(dropped)}")
-        kept.pop(key, None)
-        kept[key] = override
-    return list(kept.values())
-
-
-def _key(override: str) -> str:
-    return override.split("=", 1)[0].lstrip("+~")
-
-
-def _groups() -> set[str]:
-    return {path.name for path in CONF.glob("*") if path.is_dir()}
+    default, of_study = (yaml.load(composed(of), LOADER) for of in ([], overrides))
+    left: list[str] = []
+    for override in overrides:
+        key = key_of(override)
+        probe = f"{key}.name" if key in groups() and record.value_of(of_study, f"{key}.name") else key
+        values = [record.value_of(content, probe) for content in (found, default, of_study)]
+        if key in groups():
+            values = [list(value) if isinstance(value, dict) else value for value in values]
+        if values[0] == values[1] != values[2]:
+            left.append(override)
+    return left
 
 
 def composed(overrides: list[str]) -> str:
@@ -209,12 +211,13 @@ def composed(overrides: list[str]) -> str:
         for key, value in measured(config.dataset).items():
             OmegaConf.update(config, f"dataset.{key}", value)
         OmegaConf.resolve(config)
-        OmegaConf.update(config, "compose.overrides", overrides)  # as they were typed
+        for key, value in {"sha256": None, "overrides": overrides}.items():  # as they were typed
+            OmegaConf.update(config, f"compose.{key}", value)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(_explain(error, overrides)) from None
     _check_learner_files()
     validate(OmegaConf.to_container(config))
-    return OmegaConf.to_yaml(config)
+    return record.sealed(OmegaConf.to_yaml(config))
 
 
 def measured(dataset: Any) -> Json:
@@ -226,9 +229,29 @@ def measured(dataset: Any) -> Json:
     asked = validated(Asked, said | {key: _text(dataset, key) for key in NAMES}, "dataset")
     if asked.path is not None and name != "openml":
         _check_inside(Path(asked.path), bool(dataset.get("allow_outside")))
-    measure = importlib.import_module(f"stages.prepare.{name}").measure  # imports what these data alone need
-    found = measure(asked)
-    return {key: value for key, value in found.items() if dataset.get(key) is None}
+    found = as_recorded(asked) if name == "openml" else None
+    if found is None:
+        found = importlib.import_module(f"stages.prepare.{name}").measure(asked)  # imports what these data alone need
+    return {key: _filled(dataset.get(key), value) for key, value in found.items()}
+
+
+def as_recorded(asked: Asked) -> Json | None:
+    """What params.yaml says of the same data, which are fetched and never change; None where it says nothing."""
+    if not PARAMS.is_file() or not record.is_sealed(PARAMS.read_text(encoding="utf-8")):
+        return None
+    recorded: Json = read_yaml(PARAMS)["dataset"]
+    of_name = recorded["name"] == "openml"
+    said = {key: value for key, value in asked.model_dump().items() if value is not None and key != "path"}
+    if not of_name or any(recorded.get(key) != value for key, value in said.items()):
+        return None
+    return {key: recorded[key] for key in ("target", "split", "n_rows", "n_test", "sizes", "variance_size")}
+
+
+def _filled(said: Any, found: Any) -> Any:
+    """What the config says, and what was found where it says nothing; of a mapping, entry by entry."""
+    if isinstance(found, dict):
+        return {key: _filled((said or {}).get(key), value) for key, value in found.items()}
+    return found if said is None or said == [] else said
 
 
 def _text(dataset: Any, key: str) -> str | None:
@@ -239,6 +262,8 @@ def _text(dataset: Any, key: str) -> str | None:
 
 def _check_inside(path: Path, is_allowed: bool) -> None:
     """Raises InputError for a path that leaves the project."""
+    if provenance.is_tracked(path):  # DVC may link it to a cache that lies elsewhere
+        return
     if not is_allowed and not path.resolve().is_relative_to(Path.cwd().resolve()):
         remedy = "copy it here, or say dataset.allow_outside=true"
         raise InputError(f"dataset.path={str(path)!r} lies outside the project; {remedy}")
@@ -311,7 +336,7 @@ def _explain(error: Exception, overrides: list[str]) -> str:
 def _chosen_files(overrides: list[str]) -> Any:
     """conf/ with the overrides that choose among files alone, to name its keys in an error."""
     with initialize_config_dir(str(CONF.resolve()), version_base=None):
-        return compose("config", [override for override in overrides if _key(override) in _groups()])
+        return compose("config", [override for override in overrides if key_of(override) in groups()])
 
 
 def _dotted_keys(content: Any, prefix: str = "") -> Iterator[str]:
@@ -319,15 +344,6 @@ def _dotted_keys(content: Any, prefix: str = "") -> Iterator[str]:
         for key, value in content.items():
             yield f"{prefix}{key}"
             yield from _dotted_keys(value, f"{prefix}{key}.")
-
-
-def differences(expected: Any, found: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted keys whose values differ."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key in expected | found:
-            yield from differences(expected.get(key), found.get(key), f"{prefix}.{key}" if prefix else str(key))
-    elif expected != found:
-        yield prefix
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """conf/ and params.yaml: one truth, recorded overrides, and bad input refused in one line."""
 
+import json
+import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -35,6 +38,7 @@ def test_params_yaml_has_the_bytes_that_dvc_would_compose(workspace):
         workspace / "dvc.yaml", str(workspace / "conf"), None, "config", str(workspace), ["dataset=digits"]
     )
     ours = compose.composed(["dataset=digits"]).replace("overrides:\n  - dataset=digits\n", "overrides: []\n")
+    ours = re.sub(r"^  sha256: x\w+$", "  sha256: null", ours, count=1, flags=re.MULTILINE)
     assert ours == (workspace / "dvc.yaml").read_text()
 
 
@@ -121,14 +125,130 @@ def test_an_edit_of_params_yaml_is_noticed(workspace):
         compose.check()
 
 
+def committed(*overrides: str) -> str:
+    """params.yaml of these overrides, committed; the commit."""
+    Path("params.yaml").write_text(compose.composed(list(overrides)))
+    identity = ["-c", "user.name=T", "-c", "user.email=t@t"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(workspace, monkeypatch):
+    commit = committed()
     monkeypatch.setenv("DVC_EXP_NAME", "some-name")
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", commit)
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
     compose.check()
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 0"))
     with pytest.raises(InputError, match=r"train\.threads=0"):
         compose.check()
+    # A name that a shell still holds is no experiment.
+    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV")
+    with pytest.raises(InputError, match=r"params.yaml is not what conf/ gives"):
+        compose.check()
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ([], r"without the dataset=digits scale=smoke that the study records; give them|give it with -S too"),
+        (["dataset=digits"], r"without the scale=smoke that the study records"),
+        (["dataset=digits", "scale=smoke"], None),
+        (["dataset=words", "scale=smoke"], None),
+        (["dataset=digits", "scale=full"], None),
+    ],
+)
+def test_an_experiment_that_forgets_the_composed_study_is_told(own, message, workspace, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", committed("dataset=digits", "scale=smoke"))
+    monkeypatch.setenv("DVC_EXP_NAME", "some-name")
+    text = compose.composed(own)  # as DVC composes: of its own -S, without a record
+    Path("params.yaml").write_text(re.sub(r"^compose:\n(  .*\n)+", "compose: {overrides: []}\n", text, flags=re.M))
+    if message is None:
+        compose.check()
+    else:
+        with pytest.raises(InputError, match=message):
+            compose.check()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("threads: 2", "threads: 1", None),
+        (
+            "  sizes:\n  - 64\n  - 128\n  networks",
+            "  sizes:\n  - 64\n  networks",
+            r"grid is derived from learners and scale\.sizes",
+        ),
+        (
+            "  min_steps: 500\n  split",
+            "  min_steps: 400\n  split",
+            r"learners\.small_nn\.min_steps follows from what -S",
+        ),
+        ("  seed: 0\n  threads", "  seed: 5\n  threads", None),
+    ],
+)
+def test_a_key_changed_without_hydra_must_have_no_followers(old, new, message, workspace, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", committed("dataset=digits", "scale=smoke"))
+    monkeypatch.setenv("DVC_EXP_NAME", "some-name")
+    text = Path("params.yaml").read_text()
+    assert text.count(old) == 1
+    Path("params.yaml").write_text(text.replace(old, new))
+    if message is None:
+        compose.check()
+    else:
+        with pytest.raises(InputError, match=message):
+            compose.check()
+
+
+def test_what_params_yaml_does_not_record_is_not_overwritten(workspace, monkeypatch, capsys):
+    run_compose(monkeypatch, "dataset=digits", "scale=smoke")
+    edited = Path("params.yaml").read_text().replace("threads: 2", "threads: 1")
+    Path("params.yaml").write_text(edited)
+    for arguments in ([], ["train.seed=3"], ["train.threads=4"]):
+        with pytest.raises(
+            InputError, match=r"holds train\.threads=1, which it does not record .*train\.threads=1 \.\.\."
+        ):
+            run_compose(monkeypatch, *arguments)
+        assert Path("params.yaml").read_text() == edited
+    run_compose(monkeypatch, "train.threads=1", "train.seed=3")
+    assert (read()["train"]["threads"], read()["train"]["seed"]) == (1, 3)
+    assert read()["compose"]["overrides"] == ["dataset=digits", "scale=smoke", "train.threads=1", "train.seed=3"]
+    compose.check()
+    Path("params.yaml").write_text(edited)
+    run_compose(monkeypatch, "--reset")
+    assert read()["dataset"]["name"] == "flights"
+
+
+def test_both_sides_of_a_merge_are_named(workspace, monkeypatch):
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")
+    with pytest.raises(
+        InputError, match=r"holds both sides of a merge; take one side \(`git checkout --ours params.yaml"
+    ):
+        run_compose(monkeypatch)
+
+
+def test_composing_waits_for_a_run(workspace, monkeypatch):
+    (workspace / ".dvc" / "tmp").mkdir(parents=True)
+    lock = {"write": {"data/x": {"pid": os.getpid(), "cmd": "/usr/bin/dvc repro"}}, "read": {}}
+    (workspace / ".dvc/tmp/rwlock").write_text(json.dumps(lock))
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(InputError, match=rf"`dvc repro` \(process {os.getpid()}\) is running here"):
+        run_compose(monkeypatch, "dataset=digits")
+    assert Path("params.yaml").read_bytes() == before
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    lock["write"]["data/x"]["pid"] = done.pid
+    (workspace / ".dvc/tmp/rwlock").write_text(json.dumps(lock))
+    with pytest.raises(
+        InputError, match=r"this folder is no Git repository with a commit.*run `git init && git add --all"
+    ):
+        run_compose(monkeypatch, "dataset=digits")
+    committed()
+    run_compose(monkeypatch, "dataset=digits")
 
 
 BAD = [

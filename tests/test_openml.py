@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.datasets._openml as protocol
+import yaml
 
 from stages import compose
 from stages.common.errors import InputError
@@ -82,7 +85,7 @@ def test_a_fetched_data_set_is_a_table_with_its_origin(workspace, server):
     found = openml.measure(asked_of("openml", id=77))
     assert found["n_rows"] == N
     assert found["target"] == "kind"
-    table = openml.load(source_of("table", **{k: found[k] for k in ("path", "target", "n_rows", "n_test", "split")}))
+    table = openml.load(source_of("openml", id=77, **{k: found[k] for k in ("target", "n_rows", "n_test", "split")}))
     assert (table.title, table.licence, table.classes) == ("toy, version 3", "CC0", ["a", "b"])
     assert "openml.org/d/77" in table.source
     assert {card["name"]: card["kind"] for card in table.columns} == {"length": "numeric", "colour": "categorical"}
@@ -91,9 +94,23 @@ def test_a_fetched_data_set_is_a_table_with_its_origin(workspace, server):
 
 def test_compose_fetches_once_and_records_the_rest(workspace, server):
     text = compose.composed(["dataset=openml", "dataset.id=77"])
-    assert "path: data/raw/openml/77\n" in text
+    assert openml.load(source_of("openml", id=77, target="kind", n_rows=N, n_test=75, split="random")).n_read == N
     server.shutdown()
     assert compose.composed(["dataset=openml", "dataset.id=77"]) == text
+
+
+def test_a_teammate_without_the_raw_file_and_without_a_network_composes_what_is_recorded(workspace, server):
+    text = compose.composed(["dataset=openml", "dataset.id=77"])
+    Path("params.yaml").write_text(text)
+    shutil.rmtree("data/raw")
+    server.shutdown()
+    server.server_close()
+    wider = compose.composed(["dataset=openml", "dataset.id=77", "plot.width=7.3"])
+    assert yaml.safe_load(wider)["dataset"] == yaml.safe_load(text)["dataset"]
+    with pytest.raises(InputError, match=r"data set 78 cannot be fetched"):
+        compose.composed(["dataset=openml", "dataset.id=78"])
+    with pytest.raises(InputError, match=r"data set 77 cannot be fetched"):  # another test set, another pool
+        compose.composed(["dataset=openml", "dataset.id=77", "dataset.n_test=100"])
 
 
 def test_an_unknown_number_and_no_network_are_one_line_and_leave_nothing(workspace, server):

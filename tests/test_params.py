@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field
 
 from stages.common import artefacts, params
-from stages.common.errors import InputError, run
+from stages.common.command import run
+from stages.common.errors import InputError
 from stages.common.params import Section
 from stages.common.seeds import seed_from
 

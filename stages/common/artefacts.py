@@ -7,7 +7,8 @@ import csv
 import io
 import json
 import mmap
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,23 @@ def tuning_timing_path(learner: str) -> Path:
 
 def cell_path(learner: str, n_train: int) -> Path:
     return PREDICTIONS / learner / str(n_train)
+
+
+def prune(learners: Sequence[str], sizes: Sequence[int]) -> None:
+    """Leaves in data/ the folders of the grid's cells and learners alone, and says which cells were removed."""
+    named = {cell_path(learner, n_train) for learner in learners for n_train in sizes}
+    stale = [path for path in sorted(PREDICTIONS.glob("*/*")) if path.is_dir() and path not in named]
+    for path in stale:
+        shutil.rmtree(path)
+    for folder in [*TUNING.glob("*"), *TIMINGS.glob("*")]:
+        if folder.is_dir() and folder.name not in learners:
+            shutil.rmtree(folder)
+    for folder in PREDICTIONS.glob("*"):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    if stale:
+        names = ", ".join(f"{path.parent.name}-{path.name}" for path in stale)
+        print(f"prune: removed what the grid no longer names: {names}")
 
 
 def save_bytes(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stages.common.errors import InputError, nearest
 
 PARAMS = Path("params.yaml")
+READ: dict[str, Any] = {}  # by section: what this process has read of params.yaml
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 
 
@@ -33,14 +34,28 @@ def load(model: type[S], section: str) -> S:
 
     Raises InputError where params.yaml lacks one or holds a value out of range.
     """
-    content = raw(section)
+    content = _found(section)
     if not isinstance(content, dict):
         raise InputError(f"{section}={content!r} is no mapping; run `python -m stages.compose`")
-    return validated(model, {key: content[key] for key in model.model_fields if key in content}, section)
+    named = {key: content[key] for key in model.model_fields if key in content}
+    READ.update({f"{section}.{key}": value for key, value in named.items()})
+    return validated(model, named, section)
 
 
 def raw(section: str) -> Any:
     """What params.yaml holds under the dotted path `section`; raises InputError where it holds nothing."""
+    READ[section] = content = _found(section)
+    return content
+
+
+def check_unchanged(what_then: str) -> None:
+    """Raises InputError where params.yaml no longer holds what this process has read of it."""
+    for section, content in READ.items():
+        if _found(section) != content:
+            raise InputError(f"params.yaml: {section} changed while this ran; {what_then}")
+
+
+def _found(section: str) -> Any:
     if not PARAMS.is_file():
         raise InputError(f"{PARAMS} is missing; write it with `python -m stages.compose`")
     content = read_yaml(PARAMS)

@@ -42,3 +42,8 @@ def memory(root: Path = Path("/")) -> int:
 def host() -> dict[str, str | int]:
     """The machine: operating system, processor, number of cores."""
     return {"system": platform.platform(), "processor": cpu_name(), "cores": os.cpu_count() or 1}
+
+
+def is_tracked(path: Path) -> bool:
+    """By DVC, itself or a folder that holds it."""
+    return any(Path(f"{of}.dvc").is_file() for of in (path, *path.parents))

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from stages.common import artefacts, params
 from stages.common.artefacts import FEATURES, PREPARED, RESULTS, Json
-from stages.common.errors import InputError, run
+from stages.common.command import run
+from stages.common.errors import InputError
 from stages.common.params import Grid as GridParams
 from stages.evaluate import claims, curves, forecast, shapes
 from stages.evaluate.advice import Costs, advise
@@ -24,6 +25,7 @@ def main() -> None:
     metric = params.load(Metric, "dataset").metric
     is_loss = not HIGHER_IS_BETTER[metric]
     check_grid(grid)
+    artefacts.prune(grid.learners, grid.sizes)  # DVC records all that lies there when this ends
     card = artefacts.load_json(PREPARED / "dataset.json")
     labels = np.array(artefacts.load_array(PREPARED / "test_labels.npy"))
     class_rows: list[int] = card["pool_class_rows"]

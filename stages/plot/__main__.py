@@ -4,7 +4,7 @@ import math
 
 from stages.common import artefacts, params
 from stages.common.artefacts import FIGURES, PREPARED, RESULTS, Json
-from stages.common.errors import run
+from stages.common.command import run
 from stages.plot import figures
 from stages.plot.figures import Curve
 from stages.plot.params import Plot

@@ -2,13 +2,15 @@
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.common import artefacts, params
 from stages.common.artefacts import FEATURES, PREPARED, Json
-from stages.common.errors import InputError, run
+from stages.common.command import run
+from stages.common.errors import InputError
 from stages.common.seeds import seed_from
 from stages.prepare.params import Source
 from stages.prepare.tables import Sides, Table, sides
@@ -26,12 +28,15 @@ GROUPED = ("day", "group")  # splits of which no group of rows stands on both si
 
 def main() -> None:
     source = params.load(Source, "dataset")
+    read_at_first = stamp(Path(source.path))
     load: Callable[[Source], Table] = importlib.import_module(f"stages.prepare.{source.name}").load
     table = load(source)
     if len(table.labels) != source.n_rows:
         remedy = "run `python -m stages.compose` again" if source.target else "correct it"
         raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; {remedy}")
 
+    if stamp(Path(source.path)) != read_at_first:
+        raise InputError(f"{source.path} changed while it was read; run `dvc repro` again")
     check_columns(table)
     found = sides(table, source.split, source.n_test, source.seed, source.repeats)
     pool_rows, test_rows = found.pool, found.test
@@ -60,6 +65,12 @@ def main() -> None:
         if item["rows"]:
             print(f"prepare: {item['rows']} rows dropped: {item['reason']}")
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")
+
+
+def stamp(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a file, or of all files of a folder."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
 
 
 def told_of_repeats(found: Sides) -> list[str]:

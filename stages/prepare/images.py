@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from stages.common import provenance
 from stages.common.artefacts import Features, Json
 from stages.common.errors import InputError
 from stages.prepare.params import Asked
@@ -72,7 +73,8 @@ def read(path: Path, side: int | None) -> Images:
         if side is not None:
             pixels = np.stack([_scaled(Image.fromarray(image.squeeze()), side) for image in pixels])
     else:
-        raise InputError(f"dataset.path={str(path)!r} is neither a folder nor an .npz file; name one of the two")
+        remedy = "run `dvc pull`" if provenance.is_tracked(path) else "name one of the two"
+        raise InputError(f"dataset.path={str(path)!r} is neither a folder nor an .npz file; {remedy}")
     _check(path, pixels, labels, classes)
     pixels = pixels.reshape(*pixels.shape[:3], -1)
     sha256 = hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()

@@ -22,20 +22,21 @@ ROWS, CARD = "rows.parquet", "card.json"
 
 def load(source: Source) -> Table:
     """The fetched table, with what OpenML says of its origin."""
-    folder = Path(source.path)
+    assert source.id is not None
+    folder, _ = fetched(source.id)
     card = artefacts.load_json(folder / CARD)
     found = table.load(source.model_copy(update={"path": str(folder / ROWS)}))
     return replace(found, title=card["title"], source=card["source"], licence=card["licence"])
 
 
 def measure(asked: Asked) -> Json:
-    """What a study of this data set needs: where it lies, its target, and what table.measure finds."""
+    """What a study of this data set needs: its target, and what table.measure finds."""
     if asked.id is None:
         raise InputError("dataset.id is missing; name a data set by its number on openml.org: dataset.id=31")
     folder, named = fetched(asked.id)
     own = {"path": str(folder / ROWS), "target": asked.target or named}
     found = table.measure(asked.model_copy(update=own))
-    return found | {"path": str(folder), "target": own["target"]}
+    return found | {"target": own["target"]}
 
 
 def fetched(number: int) -> tuple[Path, str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from stages.common import provenance
 from stages.common.errors import InputError, nearest
 
 DELIMITERS = ",;\t|"
@@ -26,6 +27,7 @@ MOST_OF_A_LINE = 20_000_000  # bytes
 HEADER_BYTES = 1_000_000  # in which the first records of a CSV must end
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
 MIN_ROWS = 100
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 Settings = dict[str, str | bool | int | float | list[str]]
 
 
@@ -92,12 +94,16 @@ def opened(path: Path, missing: Sequence[str | int | float] = ()) -> Iterator[Ro
     missing: values that stand for a missing one, besides MISSING.
     """
     if not path.is_file():
-        raise InputError(f"dataset.path={str(path)!r} is no file; name a CSV or Parquet file")
+        remedy = "run `dvc pull`" if provenance.is_tracked(path) else "name a CSV or Parquet file"
+        raise InputError(f"dataset.path={str(path)!r} is no file; {remedy}")
     suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
     kind = suffixes[-2] if suffixes[-1] == ".gz" and len(suffixes) > 1 else suffixes[-1]
     if kind not in (".csv", ".tsv", ".txt", ".parquet"):
         why = "to load a pickle is to run its code; " if kind in (".pkl", ".pickle", ".joblib") else ""
         raise InputError(f"dataset.path={str(path)!r}: {kind or 'no'} suffix; {why}save it as .csv or .parquet")
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise InputError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; bring a header and rows")
     with tempfile.TemporaryDirectory() as folder:

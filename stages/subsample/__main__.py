@@ -6,7 +6,8 @@ The rows on which settings compete for all sizes above are cut too, where there 
 import numpy as np
 
 from stages.common import artefacts, params
-from stages.common.errors import InputError, run
+from stages.common.command import run
+from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
 from stages.subsample.params import Replicates, Sizes, Subsample

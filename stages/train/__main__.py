@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from stages.common import artefacts, params, provenance
 from stages.common.artefacts import FEATURES, PREPARED, Features, Json
-from stages.common.errors import run
+from stages.common.command import run
 from stages.common.seeds import seed_from
 from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, predicted, tune_and_fit
 from stages.train.fits import Learner, Record, TooFewRows

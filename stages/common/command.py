@@ -1,0 +1,42 @@
+"""A command of this project: one line for what a user can mend, and no result of inputs that changed meanwhile."""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.common import params
+from stages.common.errors import InputError
+
+AGAIN = "its result does not count; run `dvc repro` again"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command; an InputError becomes one line on stderr and exit status 1.
+
+    DVC records params and code as they are when a stage ends. So one whose code, or whose part of params.yaml, is then
+    not what it started from fails: else its outputs would be taken for those of other inputs.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # whatever the console can show of a user's names
+    code = _code()
+    params.READ.clear()
+    try:
+        main()
+        params.check_unchanged(AGAIN)
+        if changed := sorted(path for path, digest in _code().items() if code.get(path) != digest):
+            raise InputError(f"{changed[0]} changed while this ran; {AGAIN}")
+    except InputError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _code() -> dict[str, str]:
+    """The digest of each file of stages/common and of the running command's folder."""
+    folders = {Path(__file__).parent}
+    if (started := getattr(sys.modules["__main__"], "__file__", None)) and "stages" in Path(started).parts:
+        folders.add(Path(started).parent)
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.glob("*.py")
+    }
