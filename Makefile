@@ -4,20 +4,21 @@ PYTHON ?= python3
 OVERRIDES ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# python -m: scripts in .venv/bin name the folder that they were installed in, and break where it was renamed.
 
 .PHONY: repro test fast install lock prune
 
 repro: install
 	python -m stages.compose $(OVERRIDES)
-	dvc repro
+	python -m dvc repro
 	@echo && cat results/answer.txt && echo "The report: $(CURDIR)/results/report.html"
 
 test: install
-	ruff check . && ruff format --check . && mypy
-	pytest
+	python -m ruff check . && python -m ruff format --check . && python -m mypy
+	python -m pytest
 
 fast: install  # the tests without the pipeline, under a minute
-	pytest -m "not pipeline"
+	python -m pytest -m "not pipeline"
 
 install: $(BIN)/installed
 
@@ -31,7 +32,7 @@ $(BIN)/installed: requirements.lock
 	touch $@
 
 lock: install  # newest versions that pyproject.toml allows; torch without the local label of a CPU build
-	pip-compile --quiet --strip-extras --extra dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	python -m piptools compile --quiet --strip-extras --extra dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--no-annotate --no-header --upgrade --output-file requirements.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
 

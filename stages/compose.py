@@ -113,8 +113,9 @@ def keep_edits(before: str, text: str) -> None:
     changed = record.edits(found, yaml.load(composed(recorded_overrides()), LOADER))
     lost = {key: value for key, value in changed.items() if record.value_of(new, key) != value}
     if lost:
-        what = ", ".join(record.as_overrides(lost)[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
-        keep = f"`{COMMAND} {record.as_overrides(lost)[0]} ...` takes it up, `{COMMAND} --reset ...` drops it"
+        listed = record.as_overrides(record.by_files(lost, found))
+        what = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+        keep = f"`{COMMAND} {' '.join(listed[:3])} ...` takes it up, `{COMMAND} --reset ...` drops it"
         raise InputError(
             f"params.yaml holds {what}, which it does not record (from an experiment of DVC, or an edit); `dvc repro` "
             f"runs it as it stands, {keep}"

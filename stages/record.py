@@ -60,6 +60,18 @@ def edits(found: Any, expected: Any) -> dict[str, Any]:
     return {key: value_of(found, key) for key in keys}
 
 
+def by_files(changed: Mapping[str, Any], found: Any) -> dict[str, Any]:
+    """Edits that say another file of conf/ as the choice of that file, without what follows from it."""
+    chosen: dict[str, Any] = {}
+    for group in ("dataset", "scale"):
+        if f"{group}.name" in changed:
+            chosen[group] = changed[f"{group}.name"]
+    if any(key.count(".") == 1 for key in changed if key.startswith("learners.")):
+        chosen["learners"] = list(found["learners"])
+    rest = {key: value for key, value in changed.items() if key.split(".")[0] not in (*chosen, "grid")}
+    return chosen | rest
+
+
 def differences(expected: Any, found: Any, prefix: str = "") -> Iterator[str]:
     """Dotted keys whose values differ."""
     if isinstance(expected, dict) and isinstance(found, dict):

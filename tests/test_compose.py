@@ -222,6 +222,19 @@ def test_what_params_yaml_does_not_record_is_not_overwritten(workspace, monkeypa
     assert read()["dataset"]["name"] == "flights"
 
 
+def test_what_an_experiment_chose_is_told_as_files(workspace, monkeypatch):
+    text = compose.composed(["dataset=digits", "scale=smoke", "learners=[logistic_regression]", "train.seed=4",
+                             "evaluate.claims.networks=[]"])  # fmt: skip
+    Path("params.yaml").write_text(re.sub(r"^compose:\n(  .*\n)+", "compose: {overrides: []}\n", text, flags=re.M))
+    with pytest.raises(
+        InputError, match=r"holds dataset=digits, scale=smoke, learners=\[logistic_regression\] and"
+    ) as told:
+        run_compose(monkeypatch)
+    assert "`python -m stages.compose dataset=digits scale=smoke learners=[logistic_regression] ...` takes" in str(
+        told.value
+    )
+
+
 def test_both_sides_of_a_merge_are_named(workspace, monkeypatch):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(f"<<<<<<< ours\n{text}=======\n{text}>>>>>>> theirs\n")

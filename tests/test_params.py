@@ -1,6 +1,7 @@
 """Loading of params and artefacts, seeds, and the error a user sees."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,44 @@ def test_an_input_error_is_one_line_and_exit_status_1(capsys):
         run(fail)
     assert stopped.value.code == 1
     assert capsys.readouterr().err == "error: n=5 exceeds 4; lower n\n"
+
+
+@pytest.mark.parametrize(("key", "message"), [
+    ("seed", "error: params.yaml: train.seed changed while this ran; its result does not count; run `dvc repro` again"),
+    ("threads", None),
+])  # fmt: skip
+def test_a_command_fails_where_what_it_read_of_params_yaml_changed_while_it_ran(key, message, set_params, capsys):
+    class Seed(Section):
+        seed: int
+
+    def changes_a_key() -> None:
+        params.load(Seed, "train")
+        set_params(train={"seed": 0, "threads": 1} | {key: 2})
+
+    set_params(train={"seed": 0, "threads": 1})
+    if message is None:
+        run(changes_a_key)
+        return
+    with pytest.raises(SystemExit) as stopped:
+        run(changes_a_key)
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == f"{message}\n"
+
+
+def test_a_command_fails_where_its_code_changed_while_it_ran(workspace: Path, capsys, monkeypatch):
+    (workspace / "stages" / "mine").mkdir(parents=True)
+    for name in ("__main__", "other"):
+        (workspace / "stages" / "mine" / f"{name}.py").write_text("x = 1\n")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(workspace / "stages/mine/__main__.py"))
+    run(lambda: None)
+
+    def edits() -> None:
+        (workspace / "stages/mine/other.py").write_text("x = 2\n")
+
+    with pytest.raises(SystemExit) as stopped:
+        run(edits)
+    assert stopped.value.code == 1
+    assert "stages/mine/other.py changed while this ran; its result does not count" in capsys.readouterr().err
 
 
 def test_a_failed_save_leaves_the_old_file(workspace: Path):

@@ -156,6 +156,36 @@ def test_an_experiment_composes_for_itself_and_passes_the_guard(copy):
     assert copy.repro() == []
 
 
+def test_an_experiment_of_a_composed_study_stops_or_keeps_it(copy):
+    output = copy("dvc", "exp", "run", fails=True)
+    assert "without the dataset=digits scale=smoke train.threads=1 that the study records" in output
+    assert "dvc exp run --no-hydra" in output
+    copy("git", "checkout", "--quiet", ".")
+    copy("dvc", "exp", "run", "--quiet", "--no-hydra", "-S", "learners.small_nn.units=9")
+    assert b"units: 9" in copy.read("params.yaml")
+    before = copy.read("params.yaml")
+    refused = copy.compose(fails=True)
+    assert "params.yaml holds learners.small_nn.units=9, which it does not record" in refused
+    assert copy.read("params.yaml") == before
+    copy.commit("the best experiment")
+    assert copy.repro() == []
+    copy.compose("learners.small_nn.units=9")
+    assert copy.repro() == ["guard"]
+
+
+def test_another_branch_with_fewer_learners_counts_its_own_cells_alone(copy):
+    copy("git", "checkout", "--quiet", "-b", "one")
+    copy.compose("learners=[logistic_regression]", "evaluate.claims.networks=[]")
+    copy.repro()
+    copy.commit("one learner")
+    copy("git", "checkout", "--quiet", "-")
+    copy("dvc", "checkout", "--quiet")
+    copy("git", "checkout", "--quiet", "one")  # the cells of the other branch still lie there
+    assert copy.repro() == ["evaluate"]
+    assert copy("git", "status", "--porcelain") == ""
+    assert [path.name for path in (copy.path / "data/predictions").iterdir()] == ["logistic_regression"]
+
+
 def test_a_teammate_pulls_from_a_folder_remote_and_runs_no_stage(copy, tmp_path):
     remote = tmp_path / "remote"
     copy("dvc", "remote", "add", "--default", "team", str(remote))

@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from stages.common.artefacts import FEATURES, PREPARED, Features
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
 from stages.prepare import digits, flights, packages
+from stages.prepare import table as table_module
+from stages.prepare.params import Source
 from stages.prepare.repeats import repeating
-from stages.prepare.tables import encode, split
+from stages.prepare.tables import Table, encode, split
 from tests.conftest import source_of
 
 
@@ -116,6 +119,23 @@ def test_rows_that_cannot_be_accounted_for_are_an_error_and_leave_nothing(set_pa
     monkeypatch.setattr(digits, "load", lambda _: replace(original, n_read=1800))
     set_params(dataset=source_of("digits", n_rows=1797, n_test=600).model_dump())
     with pytest.raises(InputError, match="prepare tells of 1797 rows, but digits has 1800"):
+        prepare.main()
+    assert not PREPARED.exists()
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error_and_leaves_nothing(set_params, monkeypatch, workspace):
+    frame = pd.DataFrame({"x": np.arange(400.0), "y": np.arange(400) % 2})
+    frame.to_csv("my.csv", index=False)
+
+    def load(of: Source) -> Table:
+        found = table_module.load(of)
+        frame.iloc[:200].to_csv("my.csv", index=False)
+        return found
+
+    source = source_of("table", path="my.csv", target="y", n_rows=400, n_test=100, split="random")
+    set_params(dataset=source.model_dump())
+    monkeypatch.setattr(prepare.importlib, "import_module", lambda _: SimpleNamespace(load=load))
+    with pytest.raises(InputError, match=r"my\.csv changed while it was read; run `dvc repro` again"):
         prepare.main()
     assert not PREPARED.exists()
 

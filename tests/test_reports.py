@@ -13,6 +13,7 @@ import pytest
 from stages.common.artefacts import PREPARED, load_json
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
+from stages.prepare import reading
 from stages.prepare.params import Asked, Source
 from stages.prepare.table import load, measure
 from tests.conftest import asked_of
@@ -208,6 +209,27 @@ def test_blanks_around_names_and_words_are_taken_off_with_a_word(tmp_path):
         table = load(source(path, target=target))
         assert table.classes == ["no", "yes"]
         assert table.warnings == ["blanks around names of columns are taken off: ' y' is 'y'"]
+
+
+def test_a_file_that_lies_elsewhere_is_told_how_to_fetch(tmp_path):
+    path = tmp_path / "data" / "my.csv"
+    path.parent.mkdir()
+    with pytest.raises(InputError, match=r"is no file; name a CSV or Parquet file"):
+        load(asked(str(path)))
+    (tmp_path / "data.dvc").write_text("outs: []\n")
+    with pytest.raises(InputError, match=r"is no file; run `dvc pull`"):
+        load(asked(str(path)))
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(InputError, match=r"is a pointer of Git LFS, not the file itself; run `git lfs pull`"):
+        load(asked(str(path)))
+
+
+def test_rows_that_python_counts_and_the_database_does_not_are_refused(tmp_path, monkeypatch):
+    path = written(tmp_path, note=['two\nlines "so"', "one"] * (N // 2))
+    assert load(source(path)).n_read == N
+    monkeypatch.setattr(reading, "_records", lambda *_: N + 2)
+    with pytest.raises(InputError, match=rf"of {N + 1} rows {N} were read; mend its quotes and ends of lines"):
+        load(asked(path))
 
 
 def test_rare_classes_are_refused_dropped_or_merged(tmp_path, set_params, monkeypatch, capsys):

@@ -105,6 +105,23 @@ def test_names_are_taken_as_they_stand(file, target, workspace, monkeypatch):
     assert yaml.safe_load(Path("params.yaml").read_text()) == first
 
 
+def test_a_console_that_cannot_show_a_name_still_composes(workspace):
+    table(Path("größe.csv"), "是否流失")
+    found = ran("-m", "stages.compose", "--reset", "--table", "größe.csv", "--target", "是否流失", folder=workspace,
+                PYTHONIOENCODING="ascii", PYTHONPATH=str(ROOT))  # fmt: skip
+    assert (found.returncode, found.stderr) == (0, "")
+    assert yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["dataset"]["target"] == "是否流失"
+
+
+def test_a_file_that_dvc_links_to_its_cache_lies_inside(workspace, tmp_path_factory):
+    cached = table(tmp_path_factory.mktemp("cache") / "0f")
+    Path("my.csv").symlink_to(cached)
+    with pytest.raises(InputError, match="lies outside the project"):
+        compose.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=y"])
+    Path("my.csv.dvc").write_text("outs: []\n")
+    compose.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=y"])
+
+
 def test_an_override_that_hydra_cannot_read_is_told_how_to_be_quoted(workspace):
     message = (
         r"^the override 'dataset.target=pct > 50%' cannot be read; quote its value, as in .* or use --table and --t"
