@@ -6,13 +6,22 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from stages.common.artefacts import PREPARED, load_json
+from stages.common.artefacts import PREPARED, load_array, load_features, load_json
+from stages.evaluate.__main__ import load_cell
+from stages.evaluate.curves import inflated
 from stages.prepare import __main__ as prepare
 from stages.prepare.params import Source
 from stages.prepare.table import load, measure
 from stages.prepare.tables import split
-from tests.conftest import asked_of
+from stages.subsample import __main__ as subsample
+from stages.train import __main__ as train
+from tests.conftest import ROOT, asked_of
 
 
 def patterns(n: int, n_columns: int, shares: list[float], seed: int = 0) -> pd.DataFrame:
@@ -101,3 +110,55 @@ def test_what_becomes_of_repeats_can_be_said(repeats, n_pool, set_params, tmp_pa
         assert load_json(PREPARED / "dataset.json")["rows"]["pool"] == n_pool
     else:
         assert measure(asked)["sizes"]["full"][-1] < 256  # of 1,500 rows, as most repeat a test row
+
+
+def decided(frame: pd.DataFrame) -> pd.DataFrame:
+    """With a target that a logistic model of the columns decides."""
+    codes = frame.apply(lambda of: of if of.dtype.kind in "if" else of.astype("category").cat.codes).to_numpy(float)
+    score = ((codes - codes.mean(axis=0)) / codes.std(axis=0)).sum(axis=1)
+    return frame.assign(y=(score + np.random.default_rng(3).logistic(size=len(frame)) > 0).astype(int))
+
+
+DECIDED: dict[str, Callable[[], pd.DataFrame]] = {
+    "8 patterns": lambda: decided(patterns(2000, 3, [0.5, 0.5])),
+    "32 patterns": lambda: decided(patterns(2000, 5, [0.5, 0.5])),
+    "729 patterns": lambda: decided(patterns(10_000, 6, EVEN)),
+    "5 % copies": lambda: with_copies(decided(numbers(2000)), 0.05),
+    "no repeats": lambda: decided(numbers(2000)),
+}
+
+
+@pytest.mark.parametrize("case", DECIDED)
+def test_the_error_with_the_whole_pool_is_that_of_scikit_learn_on_the_same_rows(case, set_params, monkeypatch):
+    frame = DECIDED[case]()
+    frame.to_csv("my.csv", index=False)
+    asked = asked_of("table", path="my.csv", target="y")
+    found = measure(asked)
+    keys = ("n_rows", "n_test", "split")
+    source = Source.model_validate(asked.model_dump() | {"name": "table"} | {key: found[key] for key in keys})
+    sizes = found["sizes"]["quick"]
+    learner = yaml.safe_load((ROOT / "conf/learners/logistic_regression.yaml").read_text())["logistic_regression"]
+    set_params(
+        dataset=source.model_dump(), learners={"it": learner}, grid={"learners": ["it"], "sizes": sizes},
+        scale={"n_replicates": 3, "n_crossed": 3, "variance_size": None, "n_settings": 2, "tuning_rows": 4096},
+        subsample={"seed": 0}, train={"seed": 0, "threads": 1, "validation_share": 0.2, "validation_rows": 8192,
+                                      "timeout_seconds": 60},
+    )  # fmt: skip
+    prepare.main()
+    subsample.main()
+    for arguments in (["--tune", "it"], *(["it", str(n)] for n in sizes)):
+        monkeypatch.setattr("sys.argv", ["train", *arguments])
+        train.main()
+    (pool, y), (test, truth) = (
+        (load_features(side), np.array(load_array(PREPARED / f"{side}_labels.npy"))) for side in ("pool", "test")
+    )
+    cells = [load_cell("it", n, truth, None, ["error"]) for n in sizes]
+    low, high = inflated(cells, len(y))[-1].estimates["error"].interval(0.95)
+
+    n_numbers = pool.numeric.shape[1]
+    words = ("words", OneHotEncoder(), slice(n_numbers, None))
+    of_numbers = [("numbers", StandardScaler(), slice(0, n_numbers))] if n_numbers else []
+    plain = make_pipeline(ColumnTransformer([*of_numbers, words]), LogisticRegression())
+    inputs = [np.column_stack([rows.numeric, rows.categorical]) for rows in (pool, test)]
+    assert len(y) == sizes[-1]
+    assert low <= 1 - plain.fit(inputs[0], y).score(inputs[1], truth) <= high
