@@ -115,11 +115,8 @@ def keep_edits(before: str, text: str) -> None:
     if lost:
         listed = record.as_overrides(record.by_files(lost, found))
         what = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-        keep = f"`{COMMAND} {' '.join(listed[:3])} ...` takes it up, `{COMMAND} --reset ...` drops it"
-        raise InputError(
-            f"params.yaml holds {what}, which it does not record (from an experiment of DVC, or an edit); `dvc repro` "
-            f"runs it as it stands, {keep}"
-        )
+        keep = f"`{COMMAND} {' '.join(listed)}` takes it up, `{COMMAND} --reset` with overrides drops it"
+        raise InputError(f"params.yaml holds {what}, not recorded (an experiment of DVC, or an edit); {keep}")
 
 
 def flagged(flags: Mapping[str, str | None]) -> list[str]:
@@ -135,9 +132,11 @@ def inside(override: str) -> str:
     if key_of(override) != "dataset.path":
         return override
     path = Path(str(parsed(override).value()))
-    if not path.is_absolute() or not path.resolve().is_relative_to(Path.cwd().resolve()):
+    here = Path.cwd().resolve()
+    lies = path.parent.resolve() / path.name  # where a link lies, not where it leads
+    if not path.is_absolute() or not lies.is_relative_to(here):
         return override
-    found = path.resolve().relative_to(Path.cwd().resolve())
+    found = lies.relative_to(here)
     print(f"compose: dataset.path is recorded as {found}, relative to the project")
     return f"dataset.path={hydra_quoted(str(found))}"
 
@@ -153,6 +152,9 @@ def check() -> None:
     expected = composed(overrides)
     if expected != PARAMS.read_text(encoding="utf-8"):
         changed = ", ".join(list(record.differences(yaml.load(expected, LOADER), found))[:3]) or "layout"
+        if not record.is_sealed(PARAMS.read_text(encoding="utf-8")):
+            remedy = f"`git checkout {PARAMS}` drops that; to take it up give it to `{COMMAND}` as overrides"
+            raise InputError(f"params.yaml is not what conf/ gives ({changed}), nor as it was composed; {remedy}")
         raise InputError(f"params.yaml is not what conf/ gives ({changed}); run `{COMMAND}`, then `dvc repro`")
 
 
@@ -208,7 +210,8 @@ def composed(overrides: list[str]) -> str:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             config = compose("config", overrides)
         for key in NAMES:
-            OmegaConf.update(config, f"dataset.{key}", _text(config.dataset, key))
+            name = _text(config.dataset, key)
+            OmegaConf.update(config, f"dataset.{key}", None if name is None else name.replace("${", r"\${"))
         for key, value in measured(config.dataset).items():
             OmegaConf.update(config, f"dataset.{key}", value)
         OmegaConf.resolve(config)
@@ -245,7 +248,7 @@ def as_recorded(asked: Asked) -> Json | None:
     said = {key: value for key, value in asked.model_dump().items() if value is not None and key != "path"}
     if not of_name or any(recorded.get(key) != value for key, value in said.items()):
         return None
-    return {key: recorded[key] for key in ("target", "split", "n_rows", "n_test", "sizes", "variance_size")}
+    return {key: recorded[key] for key in ("target", "split", "n_rows", "n_test", "n_pool", "sizes", "variance_size")}
 
 
 def _filled(said: Any, found: Any) -> Any:
@@ -281,6 +284,9 @@ def validate(content: Any) -> None:
             limit = f"exceeds the {n_listed} of learners.{name}.settings"
             raise InputError(f"scale.n_settings={study.scale.n_settings} {limit}; lower it or add settings")
     _check_claims(study)
+    if study.dataset.name not in ("table", "openml") and (study.dataset.target or study.dataset.group):
+        what = f"dataset.target={study.dataset.target!r} is of tables alone, and this is dataset={study.dataset.name}"
+        raise InputError(f"{what}; name the file: --table my.csv --target y")
     named = study.evaluate.claims.networks
     if unnamed := [name for name, of in study.learners.items() if of.root.kind == "network" and name not in named]:
         remedy = f"override evaluate.claims.networks=[{','.join([*named, *unnamed])}], from small to large"

@@ -121,7 +121,9 @@ def test_a_comment_in_conf_changes_nothing(workspace):
 def test_an_edit_of_params_yaml_is_noticed(workspace):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
-    with pytest.raises(InputError, match=r"train.threads"):
+    with pytest.raises(
+        InputError, match=r"\(train.threads\), nor as it was composed; `git checkout params.yaml` drops"
+    ):
         compose.check()
 
 
@@ -209,7 +211,8 @@ def test_what_params_yaml_does_not_record_is_not_overwritten(workspace, monkeypa
     Path("params.yaml").write_text(edited)
     for arguments in ([], ["train.seed=3"], ["train.threads=4"]):
         with pytest.raises(
-            InputError, match=r"holds train\.threads=1, which it does not record .*train\.threads=1 \.\.\."
+            InputError,
+            match=r"holds train\.threads=1, not recorded .*`python -m stages\.compose train\.threads=1` takes",
         ):
             run_compose(monkeypatch, *arguments)
         assert Path("params.yaml").read_text() == edited
@@ -230,9 +233,10 @@ def test_what_an_experiment_chose_is_told_as_files(workspace, monkeypatch):
         InputError, match=r"holds dataset=digits, scale=smoke, learners=\[logistic_regression\] and"
     ) as told:
         run_compose(monkeypatch)
-    assert "`python -m stages.compose dataset=digits scale=smoke learners=[logistic_regression] ...` takes" in str(
-        told.value
-    )
+    kept = "dataset=digits scale=smoke learners=[logistic_regression] train.seed=4 evaluate.claims.networks=[]"
+    assert f"`python -m stages.compose {kept}` takes it up" in str(told.value)
+    run_compose(monkeypatch, *kept.split())
+    assert read()["train"]["seed"] == 4
 
 
 def test_both_sides_of_a_merge_are_named(workspace, monkeypatch):

@@ -84,6 +84,18 @@ def test_copies_shrink_the_largest_size(tmp_path):
     assert one["sizes"]["full"][-1] == n_left
 
 
+def test_what_is_drawn_in_transparency_alone_is_seen(tmp_path):
+    pixels, labels = drawn()
+    for i, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        inside = tmp_path / "mine" / f"class {label}"
+        inside.mkdir(parents=True, exist_ok=True)
+        black = np.zeros((*image.shape, 3), np.uint8)
+        Image.fromarray(np.dstack([black, 255 - image])).save(inside / f"{i:04}.png")
+    found = images.read(tmp_path / "mine", None)
+    seen = found.pixels[..., 0][np.argsort(found.labels, kind="stable")]
+    np.testing.assert_allclose(seen, pixels[np.argsort(labels, kind="stable")], atol=1)
+
+
 def test_other_files_among_the_images_are_counted(tmp_path):
     path = folder(tmp_path, *drawn())
     (path / "class 0" / "notes.txt").write_text("no image")

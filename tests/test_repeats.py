@@ -64,6 +64,9 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], bool]] = {  # and whether re
     "5 % copies": (lambda: with_copies(labelled(numbers(2000)), 0.05), True),
     "5 % copies of 20 coins": (lambda: with_copies(labelled(patterns(3000, 20, [0.5, 0.5])), 0.05), True),
     "copies of a number and a colour": (lambda: with_copies(labelled(numbers(2000)[["a", "c"]]), 0.2), True),
+    "one column of 7 values": (lambda: labelled(pd.DataFrame({"z": np.arange(2000) % 7})), False),
+    "one column of rounded numbers": (lambda: labelled(numbers(2000).round(2)[["a"]]), False),
+    "copies of one number": (lambda: with_copies(labelled(numbers(2000)[["a"]]), 0.2), True),
     "no repeats": (lambda: labelled(numbers(2000)), True),
 }  # fmt: skip
 

@@ -232,6 +232,129 @@ def test_rows_that_python_counts_and_the_database_does_not_are_refused(tmp_path,
         load(asked(path))
 
 
+@pytest.mark.parametrize(("cell", "kind"), [
+    ("97.3 ", "numeric"), ("97.3\xa0", "numeric"), ("97.3\t", "numeric"), (" ", "numeric"), (" NA", "numeric"),
+    ("NA ", "numeric"), ("01234", "categorical"),
+])  # fmt: skip
+def test_blanks_around_a_number_or_for_a_missing_one_make_no_words(cell, kind, tmp_path):
+    values = [f"{x:.1f}" for x in SIGNAL]
+    values[7] = cell
+    path = written(tmp_path, a=values)
+    assert [c["kind"] for c in load(asked(path)).columns if c["name"] == "a"] == [kind]
+    every_one = written(tmp_path, a=[f" {x:.1f}  " for x in SIGNAL])
+    assert column(every_one, "a")[0] == pytest.approx(SIGNAL, abs=0.051)
+
+
+@pytest.mark.parametrize("first", ["2020-01-01", "2020-01-01 14:13"])
+def test_dates_beside_times_are_times_whichever_is_first(first, tmp_path):
+    days = pd.date_range("2020-01-01", periods=N).strftime("%Y-%m-%d")
+    at = [day if i % 2 else f"{day} 14:13" for i, day in enumerate(days)]
+    table = load(asked(written(tmp_path, at=[first, *at[1:]])))
+    assert {c["name"] for c in table.columns} >= {"at (days)", "at (hour)"}
+
+
+def test_zoned_times_with_a_word_among_them_say_so(tmp_path):
+    at = [f"2020-01-{1 + i % 28:02d}T{i % 24:02d}:{i % 60:02d}:00+02:00" if i % 9 else "unknown" for i in range(N)]
+    table = load(asked(written(tmp_path, at=at)))
+    assert "at (hour)" in {c["name"] for c in table.columns}
+    assert any("have a zone: weekday, month and hour are those of UTC" in warning for warning in table.warnings)
+    assert any("'unknown' in 45 rows counts as missing" in warning for warning in table.warnings)
+
+
+def test_a_point_that_may_separate_thousands_is_refused(tmp_path):
+    amounts = [f"{n:,}".replace(",", ".") for n in RNG.integers(300, 5000, N)]
+    with pytest.raises(InputError, match=r"numbers such as 1\.\d+ beside whole ones to \d{3}; if the point separates"):
+        load(asked(written(tmp_path, a=amounts)))
+    lengths = [f"{x:.3f}" for x in RNG.gamma(2, 200, N)]  # millimetres
+    assert column(written(tmp_path, a=lengths), "a")[0] == pytest.approx(np.array(lengths, float), rel=1e-6)
+
+
+@pytest.mark.parametrize("spelt", ["%b %d, %Y", "%Y.%m.%d", "%d%b%Y", "%a, %d %b %Y", "%d/%m/%YT%H:%M"])
+def test_dates_in_other_orders_are_refused(spelt, tmp_path):
+    at = pd.date_range("2020-01-01", periods=N).strftime(spelt)
+    with pytest.raises(InputError, match=r"the column 'at' holds dates such as .*; write them as 2020-12-31"):
+        load(asked(written(tmp_path, at=at)))
+
+
+@pytest.mark.parametrize("spelt", ["{0:.0f}-{1:.0f}", "{0:.1f}±0.5", "US${0:.1f}", "~{0:.1f}", "0{2}:{3:02d}"])
+def test_words_of_digits_are_asked_about(spelt, tmp_path):
+    values = [spelt.format(x, x + 10, i % 8, i % 60) for i, x in enumerate(SIGNAL)]
+    table = load(asked(written(tmp_path, a=[value if i else values[1] for i, value in enumerate(values)])))
+    assert any("'a' is read as words, such as" in warning for warning in table.warnings)
+
+
+@pytest.mark.parametrize("word", [None, "?"])
+def test_numbers_that_parquet_holds_as_text_have_one_rule(word, tmp_path):
+    values = [f"{x:.1f}" if i % 9 or word is None else word for i, x in enumerate(SIGNAL)]
+    codes = [f"{i % 50:04d}" if i % 9 or word is None else word for i in range(N)]
+    table = load(asked(written(tmp_path, "my.parquet", a=values, code=codes)))
+    assert {c["name"]: c["kind"] for c in table.columns} == {"x": "numeric", "a": "numeric", "code": "categorical"}
+    assert any("'a'" in warning for warning in table.warnings)
+
+
+@pytest.mark.parametrize(("cells", "asked_of"), [
+    ((-8, -9), ["-8", "-9"]), ((-998, -999), ["-998", "-999"]), ((9998, 9999), ["9998", "9999"]), ((77,), []),
+])  # fmt: skip
+def test_several_numbers_that_may_mean_missing_are_asked_about(cells, asked_of, tmp_path):
+    values = RNG.integers(0, 90, N)
+    values[: 40 * len(cells)] = np.repeat(cells, 40)
+    found = [w for w in load(asked(written(tmp_path, a=values))).warnings if "if it means missing" in w]
+    assert sorted(w.split("dataset.missing=[")[1].rstrip("]") for w in found) == sorted(asked_of)
+
+
+def test_a_number_far_from_a_short_scale_and_a_date_far_from_others_are_asked_about(tmp_path):
+    scale = RNG.integers(1, 6, N)
+    scale[:40] = 99
+    at = pd.date_range("2020-01-01", periods=N).strftime("%Y-%m-%d").to_numpy().copy()
+    at[::4] = "1900-01-01"
+    path = written(tmp_path, scale=scale, at=at)
+    found = [w for w in load(asked(path)).warnings if "if it means missing" in w]
+    assert any("'scale' has 99" in w for w in found)
+    assert any("dataset.missing=['1900-01-01']" in w for w in found)
+    cards = load(asked(path, missing=[99, "1900-01-01"])).columns
+    assert {c["name"]: c["missing"] for c in cards if c["name"] in ("scale", "at (days)")} == {
+        "scale": 40,
+        "at (days)": 100,
+    }
+
+
+def test_text_of_several_lines_with_delimiters_is_read(tmp_path):
+    path = written(tmp_path, n=["l,i,n,e1\nl,i,n,e2\nlast", "short"] * (N // 2))
+    assert load(asked(path)).n_read == N
+
+
+def test_classes_that_differ_by_case_are_asked_about(tmp_path):
+    path = tmp_path / "my.csv"
+    pd.DataFrame({"x": SIGNAL, "y": ["Yes", "yes", "No", "No"] * (N // 4)}).to_csv(path, index=False)
+    (warning,) = load(asked(str(path))).warnings
+    assert "the classes 'Yes', 'yes' of 'y' differ by case alone" in warning
+
+
+def test_what_cannot_be_split_is_refused_when_composing(tmp_path):
+    path = str(tmp_path / "my.csv")
+    frame = pd.DataFrame({"x": SIGNAL, "t": np.arange(N), "g": np.arange(N) % 2, "y": DECIDED})
+    frame.assign(y=np.where(np.arange(N) > 350, "new", DECIDED)).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"the pool of 300 rows has none of class 'new'; it begins or ends there"):
+        measure(asked(path, time="t"))
+    frame.to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"dataset.time='y' is the target too"):
+        measure(asked(path, time="y"))
+    with pytest.raises(InputError, match=r"too many to hold whole groups out|the pool has 1 groups"):
+        measure(asked(path, group="g"))
+
+
+def test_a_table_replaced_after_composing_is_noticed(tmp_path, set_params, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"x": np.arange(N), "z": np.arange(N) % 7, "y": DECIDED})
+    frame.to_csv("my.csv", index=False)
+    set_params(dataset=source("my.csv").model_dump())
+    pd.concat([frame[:200], frame[:200]]).to_csv("my.csv", index=False)
+    with pytest.raises(
+        InputError, match=r"dataset.n_pool=300, but the pool has \d+ rows: .*run `python -m stages.compose"
+    ):
+        prepare.main()
+
+
 def test_rare_classes_are_refused_dropped_or_merged(tmp_path, set_params, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     y = np.array(["a", "b"] * (N // 2), dtype=object)

@@ -93,7 +93,8 @@ def table(path: Path, target: str = "y") -> Path:
         ("my.csv", "Outcome (1=yes)"), ("my.csv", "default, next month"), ("my.csv", "won't pay"),
         ("my.csv", "pct > 50%"),
         ("my.csv", "是否流失"), ("my.csv", "back\\slash\\"), ("my.csv", "[a: b]"), ("my.csv", "1e3"), ("my.csv", " y "),
-        ("my.csv", 'say "no"'), ("train (1).csv", "y"), ("größe.csv", "y"), ("it's, mine.csv", "y"),
+        ("my.csv", 'say "no"'), ("my.csv", "cost ${usd}"), ("train (1).csv", "y"), ("größe.csv", "y"),
+        ("it's, mine.csv", "y"),
     ],
 )  # fmt: skip
 def test_names_are_taken_as_they_stand(file, target, workspace, monkeypatch):

@@ -9,5 +9,6 @@ class InputError(Exception):
 
 def nearest(name: str, valid: list[str]) -> str:
     """`; did you mean 'x'?` for the closest of the valid names, or an empty string."""
-    matches = get_close_matches(name, valid, n=1, cutoff=0.4)
+    same = [other for other in valid if other.lower() == name.lower()]
+    matches = same or get_close_matches(name, valid, n=1, cutoff=0.4)
     return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -93,7 +93,8 @@ def advise(
     now = {learner: mean for (learner, n), mean in means.items() if n == n_last and (learner, n) in resamples}
     if not now:
         reason = "no cell at the largest size has a usable fit"
-        return {"answer": "cannot tell yet", "reason": reason, "options": [], "n_train": n_last, "n_pool": n_pool}
+        largest = max(n for _, n in study.cells)
+        return {"answer": "cannot tell yet", "reason": reason, "options": [], "n_train": largest, "n_pool": n_pool}
     best = max(now, key=lambda name: now[name])
     law, law_report = joint_law(is_loss, networks, means, resamples, costs.n_parameters)
     found = [

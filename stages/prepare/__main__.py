@@ -13,7 +13,7 @@ from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.seeds import seed_from
 from stages.prepare.params import Source
-from stages.prepare.tables import Sides, Table, sides
+from stages.prepare.tables import Sides, Table, check_classes, sides
 
 MEANING = {
     "random": "rows are split at random: rows of one group (such as flights of one day) may fall on both sides, so "
@@ -35,8 +35,7 @@ def main() -> None:
         remedy = "run `python -m stages.compose` again" if source.target else "correct it"
         raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; {remedy}")
 
-    if stamp(Path(source.path)) != read_at_first:
-        raise InputError(f"{source.path} changed while it was read; run `dvc repro` again")
+    check_stamp(source.path, read_at_first)
     check_columns(table)
     found = sides(table, source.split, source.n_test, source.seed, source.repeats)
     pool_rows, test_rows = found.pool, found.test
@@ -44,7 +43,10 @@ def main() -> None:
     n_told = len(pool_rows) + len(test_rows) + n_dropped + sum(table.dropped.values())
     if n_told != table.n_read:
         raise InputError(f"prepare tells of {n_told} rows, but {source.name} has {table.n_read}; {REPORT}")
-    check_classes(table, {"pool": pool_rows, "test": test_rows})
+    check_classes(table, found, source.split)
+    if source.n_pool is not None and len(pool_rows) != source.n_pool:
+        what = f"dataset.n_pool={source.n_pool}, but the pool has {len(pool_rows)} rows"
+        raise InputError(f"{what}: the file is another than the composed one; run `python -m stages.compose` again")
     groups = table.groups if table.groups is not None else np.arange(len(table.labels))
 
     for side, rows in {"pool": pool_rows, "test": test_rows}.items():
@@ -65,12 +67,19 @@ def main() -> None:
         if item["rows"]:
             print(f"prepare: {item['rows']} rows dropped: {item['reason']}")
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")
+    check_stamp(source.path, read_at_first)  # DVC records the file as it is now
 
 
 def stamp(path: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of a file, or of all files of a folder."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+
+
+def check_stamp(path: str, read_at_first: list[tuple[str, int, int]]) -> None:
+    """Raises InputError where the file, or one of the folder, is no longer what was read."""
+    if stamp(Path(path)) != read_at_first:
+        raise InputError(f"{path} changed while it was read; run `dvc repro` again")
 
 
 def told_of_repeats(found: Sides) -> list[str]:
@@ -88,15 +97,6 @@ def check_columns(table: Table) -> None:
         told = {card["column"] for card in table.columns} | {table.target} | {c["column"] for c in table.left_out}
         if lost := set(table.file_columns) ^ told:
             raise InputError(f"prepare cannot account for the columns {sorted(lost)}; {REPORT}")
-
-
-def check_classes(table: Table, sides: dict[str, NDArray[np.int64]]) -> None:
-    """Raises InputError where a side of the split lacks a class."""
-    for side, rows in sides.items():
-        counts = np.bincount(table.labels[rows], minlength=len(table.classes))
-        if not counts.all():
-            name = table.classes[int(counts.argmin())]
-            raise InputError(f"the {side} of {len(rows)} rows has none of class {name!r}; change dataset.n_test")
 
 
 def leaks(table: Table, pool_rows: NDArray[np.int64], seed: int, n_most: int = 10_000) -> list[str]:

@@ -8,11 +8,13 @@ import pandas as pd
 
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
-from stages.prepare.reading import Rows, quoted
+from stages.prepare.reading import CODE, ZONE, Rows, quoted, told_of_zone
 
 LARGEST = 3e38  # number that 32 bits hold
 MOST_WORDS = 2  # that may stand among numbers or dates
+LEAST_DIGITS = 30  # distinct words that begin with digits, to be asked whether they are numbers
 LEAST_NUMBERS = 10  # distinct ones, for words among them to be no categories
+MOST_SENTINELS = 3  # values that mean missing, in a column
 SENTINEL_SHARE = 0.01  # of the rows, from which on a number far from all others is asked about
 ID_NAME = re.compile(
     r"(^|[^a-z])(id|uuid|guid|index|key)$|[a-z]Id$|^unnamed: ?\d+$|^row_?(name|label|number)s?$", re.IGNORECASE
@@ -24,9 +26,11 @@ DATES = ("DATE", "TIMESTAMP")
 DATE_FORMATS = [
     f"{day}{clock}"
     for day in ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%d/%m/%y", "%m/%d/%Y", "%m/%d/%y", "%d-%m-%Y", "%d-%m-%y",
-                "%b %d %Y", "%d %b %Y", "%d-%b-%Y", "%B %d, %Y", "%d %B %Y")
-    for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-]  # fmt: skip
+                "%b %d %Y", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%d%b%Y", "%B %d, %Y", "%d %B %Y", "%Y.%m.%d",
+                "%a %d %b %Y", "%a, %d %b %Y")
+    for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S", ", %H:%M",
+                  ", %H:%M:%S", ":%H:%M:%S", " %H:%M:%S %z")
+] + ["%a %b %d %H:%M:%S %Y"]  # fmt: skip
 # Numbers as other programs and people write them, in DuckDB's regular expressions.
 _BLANK = r"[\s\x{00A0}\x{2009}\x{202F}]"
 _CURRENCY = r"(?:[$€£¥₹₽₩]|R\$|Rs\.?|kr\.?|EUR|USD|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|CAD|AUD|NZD|BRL|ZAR|TRY)"
@@ -68,7 +72,7 @@ def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column],
         _refuse_infinities(rows, key, name, kind)
         if known == 0 or (low == high and known == rows.n_rows):
             left_out.append({"column": name, "reason": "constant" if known else "empty"})
-        elif kind == "VARCHAR" and (what := _written_otherwise(rows, key, known)):
+        elif what := _written_otherwise(rows, key, known) if kind == "VARCHAR" else _thousands(rows, key, kind):
             raise InputError(f"{rows.path}: the column {name!r} holds {what}, or drop the column")
         elif _is_id(rows, key, name, kind, known, low, high):
             left_out.append({"column": name, "reason": "every row has its own value, so it looks like an id"})
@@ -104,20 +108,29 @@ def _with_words_among_them(rows: Rows, key: str, name: str) -> list[str]:
     limit = f"TRY_CAST(coalesce(nullif(regexp_extract({key}, {quoted(LIMIT)}, 1), ''), "
     limit += f"nullif(regexp_extract({key}, {quoted(LIMIT)}, 2), '')) AS DOUBLE)"
     numbers = f"coalesce(TRY_CAST({key} AS DOUBLE), {limit})"
+    is_coded = rows.where(f"regexp_matches({key}, {quoted(CODE)})")[0] > 0
+    n_zoned = rows.where(f"regexp_matches({key}, {quoted(ZONE)})")[0]
+    time = f"make_timestamp(epoch_us(TRY_CAST({key} AS TIMESTAMPTZ)))" if n_zoned else f"TRY_CAST({key} AS TIMESTAMP)"
     for kind, value, plain in (
         ("DOUBLE", numbers, f"TRY_CAST({key} AS DOUBLE)"),
-        ("TIMESTAMP", f"TRY_CAST({key} AS TIMESTAMP)", f"TRY_CAST({key} AS TIMESTAMP)"),
+        ("TIMESTAMP", time, time),
     ):
+        if kind == "DOUBLE" and is_coded:
+            continue
         if rows.one(f"SELECT count(DISTINCT {plain}) FROM rows")[0] < LEAST_NUMBERS:
             continue
         words = _counted(rows, key, f"{key} IS NOT NULL AND {value} IS NULL", MOST_WORDS + 1)
         limits = _counted(rows, key, f"{plain} IS NULL AND {value} IS NOT NULL", 3)
-        if len(words) > MOST_WORDS or not (words or limits):  # numbers alone, written as words: codes, as 01234
+        if len(words) > MOST_WORDS or not (words or limits):  # numbers alone, written as words: codes
             continue
         what = [f"{word!r} in {n} rows counts as missing" for word, n in words]
         what += [f"{word!r} in {n} rows counts as its number" for word, n in limits]
         rows.retype(key, kind, value)
-        return [f"the column {name!r} is read as {'numbers' if kind == 'DOUBLE' else 'dates'}: {'; '.join(what)}"]
+        zone = [told_of_zone(name)] if kind == "TIMESTAMP" and n_zoned else []
+        return [
+            f"the column {name!r} is read as {'numbers' if kind == 'DOUBLE' else 'dates'}: {'; '.join(what)}",
+            *zone,
+        ]
     return []
 
 
@@ -160,6 +173,27 @@ def _written_otherwise(rows: Rows, key: str, known: int) -> str:
     return ""
 
 
+def _thousands(rows: Rows, key: str, kind: str) -> str:
+    """What a column of numbers holds that may be groups of three digits after a point: whole numbers below 1,000 beside
+    numbers of exactly three decimals, each of them often."""
+    if kind not in ("FLOAT", "DOUBLE"):
+        return ""
+    is_whole, value = f"{key} = floor({key})", f"CAST({key} AS DOUBLE)"
+    known, n_whole, most, least, n_three, n_all, example = rows.one(
+        f"SELECT count({key}), count(*) FILTER ({is_whole}), max({key}) FILTER ({is_whole}), min({key}), "
+        f"count(*) FILTER (NOT {is_whole} AND abs({value} * 100 - round({value} * 100)) > 1e-6), "
+        f"count(*) FILTER (NOT {is_whole} AND abs({value} * 1000 - round({value} * 1000)) < 1e-6), "
+        f"min({key}) FILTER (NOT {is_whole}) FROM rows"
+    )
+    n_parts = known - n_whole
+    if n_parts < 5 or n_whole < 0.05 * known or n_all < n_parts or n_three < 0.5 * n_parts or example < 1:
+        return ""
+    if not 100 <= most < 1000 or least < 0:
+        return ""
+    what = f"numbers such as {_plain(example)} beside whole ones to {_plain(most)}"
+    return f"{what}; if the point separates thousands write 1069, else round them to other than three decimals"
+
+
 def _spelt_number(rows: Rows, key: str) -> str | None:
     """An example of numbers with a sign, a unit or groups of digits; None where the column holds words or codes.
 
@@ -199,32 +233,57 @@ def _oddities(rows: Rows, column: Column, known: int) -> list[str]:
             what = f"looks like numbers but for {n_odd} values such as {example!r}"
             return [f"the column {column.name!r} {what}; it is taken as categories"]
     n_distinct = rows.one(f"SELECT count(DISTINCT {column.key}) FROM rows")[0]
+    n_like, example = rows.one(f"SELECT count(*), min({column.key}) FROM rows WHERE {_like_numbers(column.key)}")
+    if n_distinct >= LEAST_DIGITS and n_like >= 0.9 * known:
+        what = f"is read as words, such as {example!r}, of which nearly all begin with digits"
+        return [f"the column {column.name!r} {what}; numbers are written as 1234.5, dates as 2020-12-31"]
     if n_distinct > known / 2:
         return [f"the column {column.name!r} has {n_distinct} values in {known} rows: learners see the frequent ones"]
     return []
 
 
+def _like_numbers(key: str) -> str:
+    """Does a word begin with digits, after three other signs or a short name of a currency, and hold another sign?"""
+    start = r"^([^\p{L}\d]{0,3}|\p{L}{1,3}[.$ ]{0,2})\d"
+    return f"regexp_matches({key}, '{start}') AND regexp_matches({key}, '\\D')"
+
+
 def _sentinels(rows: Rows, column: Column) -> list[str]:
-    """A question about a frequent number that may mean "missing": the lowest or highest, as far from all others as
-    these are from one another, or the one number below 0."""
-    if column.kind != "numeric":
+    """A question about frequent numbers or dates that may mean "missing".
+
+    One to three of the lowest or of the highest values, as far from all others as these are from one another, or below
+    0 where no other is; of others that are few, five times as far.
+    """
+    if column.kind == "categorical":
         return []
-    key, found = column.key, []
-    for which, other in (("min", ">"), ("max", "<")):
-        extreme = f"(SELECT {which}({key}) FROM rows)"
-        value, n = rows.one(f"SELECT {key}, count(*) FROM rows WHERE {key} = {extreme} GROUP BY 1")
-        low, high, n_distinct = rows.one(
-            f"SELECT min({key}), max({key}), count(DISTINCT {key}) FROM rows WHERE {key} {other} {extreme}"
-        )
-        if n < SENTINEL_SHARE * rows.n_rows or n < 5 or n_distinct < LEAST_NUMBERS:
-            continue
-        is_far = (low - value if which == "min" else value - high) >= high - low
-        if is_far or (which == "min" and value < 0 <= low):
-            share = f"{n} rows ({n / rows.n_rows:.0%})"
-            others = f"apart from all other values ({_plain(low)} to {_plain(high)})"
-            remedy = f"if it means missing, say dataset.missing=[{_plain(value)}]"
-            found.append(f"the column {column.name!r} has {_plain(value)} in {share}, {others}: {remedy}")
+    is_number = column.kind == "numeric"
+    key = column.key
+    value = key if is_number else f"epoch({key}) / 86400"
+    lowest, highest, n_distinct = rows.one(f"SELECT min({value}), max({value}), count(DISTINCT {key}) FROM rows")
+    found = []
+    for order, sign in (("ASC", 1), ("DESC", -1)):
+        query = f"SELECT {value}, CAST({key} AS VARCHAR), count(*) FROM rows WHERE {key} IS NOT NULL GROUP BY {key} "
+        ends = rows.connection.execute(f"{query} ORDER BY {key} {order} LIMIT {MOST_SENTINELS + 1}").fetchall()
+        for k in range(min(MOST_SENTINELS, len(ends) - 1), 0, -1):
+            n_rest, gap = n_distinct - k, sign * (float(ends[k][0]) - float(ends[k - 1][0]))
+            others = sorted((float(ends[k][0]), float(highest if sign > 0 else lowest)))
+            are_frequent = all(n >= max(5, SENTINEL_SHARE * rows.n_rows) for _, _, n in ends[:k])
+            least = 1 if n_rest >= LEAST_NUMBERS else 5
+            is_far = n_rest >= 3 and others[1] > others[0] and gap >= least * (others[1] - others[0])
+            is_below = is_number and sign > 0 and ends[k - 1][0] < 0 <= others[0] and n_rest >= LEAST_NUMBERS
+            if are_frequent and (is_far or is_below):
+                found += [_question(rows, column, text, n, ends[k][1]) for _, text, n in ends[:k]]
+                break
     return found
+
+
+def _question(rows: Rows, column: Column, text: str, n: int, nearest: str) -> str:
+    value, next_one = (text, nearest) if column.kind != "numeric" else (_plain(text), _plain(nearest))
+    said = f"'{value}'" if column.kind != "numeric" else value
+    return (
+        f"the column {column.name!r} has {value} in {n} rows ({n / rows.n_rows:.0%}), apart from all other values (the "
+        f"next is {next_one}): if it means missing, say dataset.missing=[{said}]"
+    )
 
 
 def _plain(value: Any) -> str:

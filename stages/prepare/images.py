@@ -116,7 +116,7 @@ def _read_folder(
         files += images
         labels += [label] * len(images)
     shapes = {file: _header(file) for file in files}
-    mode = "L" if all(mode in ("1", "L") for mode, _ in shapes.values()) else "RGB"
+    mode = "L" if all(mode in ("1", "L", "LA") for mode, _ in shapes.values()) else "RGB"
     if side is None and len(sizes := {size for _, size in shapes.values()}) > 1:
         example = " and ".join(f"{w} x {h}" for w, h in sorted(sizes)[:2])
         raise InputError(f"{path}: images of {len(sizes)} sizes ({example}); scale them: dataset.side=32")
@@ -147,7 +147,12 @@ def _header(file: Path) -> tuple[str, tuple[int, int]]:
 def _decoded(file: Path, mode: str, side: int | None) -> NDArray[np.uint8]:
     try:
         with Image.open(file) as image:
-            converted = image.convert(mode)
+            if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:  # as it looks on white
+                on_white = Image.new("RGBA", image.size, "white")
+                on_white.alpha_composite(image.convert("RGBA"))
+                converted = on_white.convert(mode)
+            else:
+                converted = image.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} cannot be read as an image ({_one_line(error)}); mend it or remove it") from None
     return np.asarray(converted) if side is None else _scaled(converted, side)

@@ -25,6 +25,11 @@ class Asked(Section):
     seed: int = Field(ge=0)
     n_test: int | None = Field(ge=16)
 
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _may_be_one(cls, missing: Any) -> Any:
+        return missing if isinstance(missing, list) else [missing]
+
 
 class Source(Asked):
     """What `prepare` reads: which data, and how the test rows are chosen."""
@@ -34,6 +39,7 @@ class Source(Asked):
     split: Literal["random", "day", "group", "time"]
     n_rows: int = Field(ge=1)
     n_test: int = Field(ge=16)
+    n_pool: int | None = Field(default=None, ge=1)
 
 
 class Dataset(Source):

@@ -27,6 +27,8 @@ MOST_OF_A_LINE = 20_000_000  # bytes
 HEADER_BYTES = 1_000_000  # in which the first records of a CSV must end
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
 MIN_ROWS = 100
+CODE = "^0[0-9]"  # digits that are no number
+ZONE = r"\d:\d\d.*(?:[+-]\d\d(?::?\d\d)?|Z)$"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 Settings = dict[str, str | bool | int | float | list[str]]
 
@@ -123,8 +125,8 @@ def opened(path: Path, missing: Sequence[str | int | float] = ()) -> Iterator[Ro
                 notes.append(f"blanks around names of columns are taken off: {padded[0]!r} is {padded[0].strip()!r}")
             names = [name.strip() for name in names]
             _check_names(names, path)
-            notes += _with_zones_in_utc(connection, names) + _trimmed(connection, names, words)
-            notes += _without(connection, names, missing)
+            notes += _trimmed(connection, names, words) + _settled(connection, names, kind == ".parquet")
+            notes += _with_zones_in_utc(connection, names) + _without(connection, names, missing)
             types = [row[1] for row in connection.execute("DESCRIBE rows").fetchall()]
             found = connection.execute("SELECT count(*) FROM rows").fetchone()
             n_rows = found[0] if found else 0
@@ -225,9 +227,10 @@ def _refuse_swallowed_rows(
     for i, (_, kind, *_) in enumerate(connection.execute("DESCRIBE rows").fetchall()):
         if kind != "VARCHAR":
             continue
-        inner = f"str_split(c{i}, chr(10))"
+        inner = f"str_split(c{i}, chr(10))[2:-2]"  # without the parts of rows at both ends
         n_delimiters = f"length(x) - length(replace(x, {quoted(delimiter)}, ''))"
-        is_row = f"len(list_filter({inner}, lambda x: {n_delimiters} >= {len(names) - 1})) > 0"
+        are_rows = f"len(list_filter({inner}, lambda x: {n_delimiters} <> {len(names) - 1})) = 0"
+        is_row = f"len({inner}) > 0 AND {are_rows}"
         found = connection.execute(f"SELECT c{i} FROM rows WHERE c{i} LIKE '%' || chr(10) || '%' AND {is_row} LIMIT 1")
         if swallowed := found.fetchone():
             start, n = swallowed[0].splitlines()[0][:40], swallowed[0].count("\n")
@@ -284,20 +287,66 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, missing: Se
     return names
 
 
+def _settled(connection: duckdb.DuckDBPyConnection, names: Sequence[str], is_parquet: bool) -> list[str]:
+    """Texts that are all numbers, dates or times become such: the blanks around one of them had made all of them words.
+
+    Codes stay words: digits with a 0 in front and, in Parquet, whose writer may have meant them as words, digits of one
+    length.
+    """
+    notes = []
+    for name, (key, kind, *_) in zip(names, connection.execute("DESCRIBE rows").fetchall(), strict=True):
+        if kind != "VARCHAR":
+            continue
+        casts = {of: f"count(TRY_CAST({key} AS {of}))" for of in ("BIGINT", "DOUBLE", "DATE", "TIMESTAMP")}
+        casts["BIGINT"] += f" FILTER (regexp_matches({key}, '^[-+]?[0-9]+$'))"  # else 97.3 becomes 97
+        found = connection.execute(
+            f"SELECT count({key}), count(*) FILTER (regexp_matches({key}, {quoted(CODE)})), "
+            f"count(*) FILTER (regexp_matches({key}, '^[0-9]{{4,}}$')), min(length({key})) = max(length({key})), "
+            f"count(*) FILTER (regexp_matches({key}, {quoted(ZONE)})), "
+            f"count(*) FILTER (regexp_matches({key}, '[0-9]-[0-9]|[0-9]/[0-9]')), {', '.join(casts.values())} FROM rows"
+        ).fetchone()
+        assert found is not None
+        known, n_codes, n_digits, is_one_length, n_zoned, n_dates, *n_of = found
+        is_code = n_codes > 0 or (is_parquet and n_digits == known and is_one_length)
+        wanted = [of for of, n in zip(casts, n_of, strict=True) if n == known and known]
+        if not wanted or (wanted[0] in ("BIGINT", "DOUBLE") and is_code) or (
+            wanted[0] in ("DATE", "TIMESTAMP") and n_dates < known
+        ):  # fmt: skip
+            continue
+        as_kind = "DATE" if wanted[0] == "DATE" and n_of[2] == known and not _has_clock(connection, key) else wanted[0]
+        if as_kind in ("DATE", "TIMESTAMP") and (n_zoned or _has_clock(connection, key)):
+            as_kind = "TIMESTAMPTZ" if n_zoned else "TIMESTAMP"
+        connection.execute(f"ALTER TABLE rows ALTER {key} TYPE {as_kind} USING CAST({key} AS {as_kind})")
+        if is_parquet and as_kind in ("BIGINT", "DOUBLE"):
+            notes.append(f"the column {name!r} is text that holds numbers; it is read as numbers")
+    return notes
+
+
+def _has_clock(connection: duckdb.DuckDBPyConnection, key: str) -> bool:
+    found = connection.execute(f"SELECT 1 FROM rows WHERE {key} LIKE '%:%' LIMIT 1").fetchone()
+    return found is not None
+
+
 def _with_zones_in_utc(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
     """Times with a zone become times without one, in UTC; what is not a number becomes a missing value."""
-    notes = []
+    notes, floats = [], []
     for name, (key, kind, *_) in zip(names, connection.execute("DESCRIBE rows").fetchall(), strict=True):
         if kind == "TIMESTAMP WITH TIME ZONE":
             utc = f"make_timestamp(epoch_us({key}))"
             connection.execute(f"ALTER TABLE rows ALTER {key} TYPE TIMESTAMP USING {utc}")
-            what = f"the times of {name!r} have a zone: weekday, month and hour are those of UTC"
-            notes.append(
-                f"{what}, as which one without a zone is read; if the place's matter, write times without a zone"
-            )
+            notes.append(told_of_zone(name))
         if kind in ("FLOAT", "DOUBLE"):
-            connection.execute(f"UPDATE rows SET {key} = NULL WHERE isnan({key})")
+            floats.append(key)
+    counts = ", ".join(f"count(*) FILTER (isnan({key}))" for key in floats)
+    found = connection.execute(f"SELECT {counts} FROM rows").fetchone() if floats else ()
+    for key in (key for key, n in zip(floats, found or (), strict=True) if n):
+        connection.execute(f"UPDATE rows SET {key} = NULL WHERE isnan({key})")
     return notes
+
+
+def told_of_zone(name: str) -> str:
+    what = f"the times of {name!r} have a zone: weekday, month and hour are those of UTC"
+    return f"{what}, as which one without a zone is read; if the place's matter, write times without a zone"
 
 
 def _trimmed(connection: duckdb.DuckDBPyConnection, names: Sequence[str], missing: Sequence[str]) -> list[str]:
@@ -329,6 +378,9 @@ def _without(
         if numbers and re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|FLOAT|DOUBLE|DECIMAL", kind):
             listed = ", ".join(map(repr, numbers))
             connection.execute(f"UPDATE rows SET {key} = NULL WHERE CAST({key} AS DOUBLE) IN ({listed})")
+        if missing and kind.startswith(("DATE", "TIMESTAMP")):
+            words = ", ".join(quoted(str(value)) for value in missing)
+            connection.execute(f"UPDATE rows SET {key} = NULL WHERE CAST({key} AS VARCHAR) IN ({words})")
     return [f"{', '.join(map(str, missing))} counts as missing in every column (dataset.missing)"] if missing else []
 
 

@@ -19,13 +19,16 @@ def are_copies(features: Features, pool: NDArray[np.int64], test: NDArray[np.int
 
     Few columns of few values repeat by chance. Then some column is free: pairs of a pool row and a test row that agree
     in all others agree in it about as often as any two different rows do. Copies agree in it whatever its values are;
-    and where no pair agrees in all columns but one, as with numbers of many digits, repeats are copies too.
+    and where no pair agrees in all columns but one, as with numbers of many digits, repeats are copies too. Of one
+    column alone repeats are copies where there are more values than a third of the rows.
     """
     hashes, words, factors = _hashed(features)
     n_same = _n_pairs(hashes[pool], hashes[test])
     if not n_same:
         return False
     different = np.unique(hashes, return_index=True)[1]
+    if len(factors) == 1:
+        return len(different) > len(hashes) / 3
     columns = np.arange(len(factors))
     if len(columns) > MOST_COLUMNS:
         columns = np.random.default_rng(0).choice(columns, MOST_COLUMNS, replace=False)

@@ -5,7 +5,7 @@ import numpy as np
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.prepare.params import Asked
-from stages.prepare.tables import Table, sides
+from stages.prepare.tables import Table, check_classes, sides
 
 LEAST_OF_A_CLASS = 3
 QUICK_REACH = 32_768  # labels: as far as `quick` goes
@@ -17,11 +17,14 @@ def test_rows(n_rows: int) -> int:
 
 
 def study_of(table: Table, how: str, asked: Asked, path: str) -> Json:
-    """n_test, sizes and variance_size by scale: from the pool that `prepare` will make, by its own functions."""
+    """n_test, n_pool, sizes and variance_size by scale: of the pool that `prepare` will make, by its own functions."""
     n_test = test_rows(len(table.labels)) if asked.n_test is None else asked.n_test
-    n_pool = len(sides(table, how, n_test, asked.seed, asked.repeats).pool)
+    found = sides(table, how, n_test, asked.seed, asked.repeats)
+    n_pool = len(found.pool)
     counts = np.bincount(table.labels)
-    return {"n_test": n_test} | sizes_up_to(n_pool, len(counts), path, counts.min() / counts.sum())
+    sizes = sizes_up_to(n_pool, len(counts), path, counts.min() / counts.sum())
+    check_classes(table, found, how)
+    return {"n_test": n_test, "n_pool": n_pool} | sizes
 
 
 def sizes_up_to(n_pool: int, n_classes: int, path: str, rarest: float = 1.0) -> Json:

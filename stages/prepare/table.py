@@ -21,7 +21,7 @@ from stages.prepare.params import Asked
 from stages.prepare.reading import Rows, opened
 from stages.prepare.sizes import study_of, test_rows
 from stages.prepare.tables import Table
-from stages.prepare.target import classes_of, labels_of, with_frequent_classes
+from stages.prepare.target import classes_of, labels_of, told_of_case, with_frequent_classes
 
 CELLS_AT_ONCE = 5_000_000  # values of features read at a time
 MOST_CATEGORIES = 100_000  # of a column, the most frequent; all others are one more
@@ -38,6 +38,9 @@ def load(asked: Asked) -> Table:
     if asked.group and asked.time:
         both = f"dataset.group={asked.group!r} and dataset.time={asked.time!r}"
         raise InputError(f"{both}: rows are split by one; drop the other")
+    for name, role in _roles(asked):
+        if name.strip() == asked.target.strip():
+            raise InputError(f"dataset.{role}={name!r} is the target too; rows are split by another column")
     path = Path(asked.path)
     with opened(path, asked.missing) as rows:
         target = rows.key(asked.target, "target")
@@ -73,7 +76,7 @@ def load(asked: Asked) -> Table:
             dropped=dropped,
             left_out=left_out
             + [{"column": name.strip(), "reason": f"names the rows' {role}"} for name, role in _roles(asked)],
-            warnings=rows.notes + notes + warnings,
+            warnings=rows.notes + notes + told_of_case(classes, asked.target) + warnings,
             file_columns=rows.names,
         )
 
@@ -151,7 +154,8 @@ def _ranks(rows: Rows, key: str, name: str) -> NDArray[np.int64]:
 def _check_time(rows: Rows, key: str, name: str) -> None:
     if not rows.type(key).startswith((*NUMBERS, *DATES)):
         example = rows.one(f"SELECT min({key}) FROM rows")[0]
-        raise InputError(f"dataset.time={name!r} is text such as {example!r}; write dates as 2020-12-31")
+        kind = "text" if rows.type(key) == "VARCHAR" else f"a {rows.type(key).lower()}"
+        raise InputError(f"dataset.time={name!r} is {kind} such as {str(example)!r}; write dates as 2020-12-31")
 
 
 def _roles(asked: Asked) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
 from stages.prepare.repeats import Repeats, are_copies, repeating
 
+LEAST_GROUPS = 4  # of the pool
+
 
 @dataclass(frozen=True)
 class Table:
@@ -85,6 +87,24 @@ def sides(table: Table, how: str, n_test: int, seed: int, repeats: Repeats) -> S
     repeat = repeating(table.features, pool, test)
     are_dropped = repeats == "drop" or (repeats == "auto" and are_copies(table.features, pool, test))
     return Sides(pool[~repeat] if are_dropped else pool, test, int(repeat.sum()), are_dropped)
+
+
+def check_classes(table: Table, found: Sides, how: str) -> None:
+    """Raises InputError where a side of the split lacks a class, or has groups too few to hold some out."""
+    remedy = {
+        "random": "change dataset.n_test",
+        "time": "it begins or ends there; merge it with another class or drop its rows",
+    }.get(how, "change dataset.seed, or merge it with another class")
+    for side, rows in {"pool": found.pool, "test": found.test}.items():
+        counts = np.bincount(table.labels[rows], minlength=len(table.classes))
+        if not counts.all():
+            name = table.classes[int(counts.argmin())]
+            raise InputError(f"the {side} of {len(rows)} rows has none of class {name!r}; {remedy}")
+    if how in ("day", "group") and table.groups is not None:
+        n_groups = len(np.unique(table.groups[found.pool]))
+        if n_groups < LEAST_GROUPS:
+            what = f"the pool has {n_groups} groups, and to fit, some of them are held out: {LEAST_GROUPS} are needed"
+            raise InputError(f"{what}; bring more groups, or split by rows: dataset.split=random")
 
 
 def split(table: Table, how: str, n_test: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

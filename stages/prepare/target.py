@@ -41,8 +41,20 @@ def with_frequent_classes(rows: Rows, key: str, name: str, rare: RareClasses) ->
         raise InputError(
             f"{rows.path}: {what} have {n} rows together, too few to be merged; set dataset.rare_classes=drop"
         )
-    rows.retype(key, "VARCHAR", f"CASE WHEN {are_rare} THEN {quoted(RARE)} ELSE CAST({key} AS VARCHAR) END")
-    return rows, {}, [f"{n} rows of {what} are one class, {RARE!r}"]
+    merged = RARE
+    while rows.one(f"SELECT count(*) FROM rows WHERE CAST({key} AS VARCHAR) = {quoted(merged)}")[0]:
+        merged += ", merged"
+    rows.retype(key, "VARCHAR", f"CASE WHEN {are_rare} THEN {quoted(merged)} ELSE CAST({key} AS VARCHAR) END")
+    return rows, {}, [f"{n} rows of {what} are one class, {merged!r}"]
+
+
+def told_of_case(classes: pd.Index, name: str) -> list[str]:
+    """A warning where classes differ by upper and lower case alone."""
+    words = [str(value) for value in classes]
+    alike = [word for word in words if sum(word.lower() == other.lower() for other in words) > 1]
+    if not alike:
+        return []
+    return [f"the classes {', '.join(map(repr, alike[:4]))} of {name!r} differ by case alone; are they one?"]
 
 
 def classes_of(rows: Rows, key: str, name: str) -> pd.Index:
