@@ -165,7 +165,7 @@ def test_an_experiment_of_a_composed_study_stops_or_keeps_it(copy):
     assert b"units: 9" in copy.read("params.yaml")
     before = copy.read("params.yaml")
     refused = copy.compose(fails=True)
-    assert "params.yaml holds learners.small_nn.units=9, which it does not record" in refused
+    assert "params.yaml holds learners.small_nn.units=9, not recorded" in refused
     assert copy.read("params.yaml") == before
     copy.commit("the best experiment")
     assert copy.repro() == []
