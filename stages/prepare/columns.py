@@ -72,13 +72,14 @@ def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column],
         _refuse_infinities(rows, key, name, kind)
         if known == 0 or (low == high and known == rows.n_rows):
             left_out.append({"column": name, "reason": "constant" if known else "empty"})
-        elif what := _written_otherwise(rows, key, known) if kind == "VARCHAR" else _thousands(rows, key, kind):
+        elif kind == "VARCHAR" and (what := _written_otherwise(rows, key, known)):
             raise InputError(f"{rows.path}: the column {name!r} holds {what}, or drop the column")
         elif _is_id(rows, key, name, kind, known, low, high):
             left_out.append({"column": name, "reason": "every row has its own value, so it looks like an id"})
         else:
             columns.append(Column(key, name, kind, _kind(kind), rows.n_rows - known, _origin(kind, low, high)))
-            warnings += _oddities(rows, columns[-1], known) + ([] if notes else _sentinels(rows, columns[-1]))
+            warnings += _oddities(rows, columns[-1], known) + _thousands(rows, columns[-1])
+            warnings += [] if notes else _sentinels(rows, columns[-1])
     if not columns:
         raise InputError(f"{rows.path} has no column to learn from besides {target!r}; see to its columns")
     return columns, left_out, warnings
@@ -173,25 +174,33 @@ def _written_otherwise(rows: Rows, key: str, known: int) -> str:
     return ""
 
 
-def _thousands(rows: Rows, key: str, kind: str) -> str:
-    """What a column of numbers holds that may be groups of three digits after a point: whole numbers below 1,000 beside
-    numbers of exactly three decimals, each of them often."""
-    if kind not in ("FLOAT", "DOUBLE"):
-        return ""
+def _thousands(rows: Rows, column: Column) -> list[str]:
+    """A question about a column of numbers whose point may separate thousands: whole numbers, most of three digits,
+    beside numbers from 1 up of exactly three decimals, each of them often."""
+    key = column.key
+    if column.type not in ("FLOAT", "DOUBLE"):
+        return []
     is_whole, value = f"{key} = floor({key})", f"CAST({key} AS DOUBLE)"
-    known, n_whole, most, least, n_three, n_all, example = rows.one(
-        f"SELECT count({key}), count(*) FILTER ({is_whole}), max({key}) FILTER ({is_whole}), min({key}), "
+    known, n_whole, n_hundreds, least, most, n_three, n_all, example = rows.one(
+        f"SELECT count({key}), count(*) FILTER ({is_whole}), count(*) FILTER ({is_whole} AND {key} >= 100), "
+        f"min({key}), max({key}) FILTER ({is_whole}), "
         f"count(*) FILTER (NOT {is_whole} AND abs({value} * 100 - round({value} * 100)) > 1e-6), "
         f"count(*) FILTER (NOT {is_whole} AND abs({value} * 1000 - round({value} * 1000)) < 1e-6), "
         f"min({key}) FILTER (NOT {is_whole}) FROM rows"
     )
     n_parts = known - n_whole
-    if n_parts < 5 or n_whole < 0.05 * known or n_all < n_parts or n_three < 0.5 * n_parts or example < 1:
-        return ""
-    if not 100 <= most < 1000 or least < 0:
-        return ""
-    what = f"numbers such as {_plain(example)} beside whole ones to {_plain(most)}"
-    return f"{what}; if the point separates thousands write 1069, else round them to other than three decimals"
+    if (
+        n_parts < 5
+        or n_whole < 0.05 * known
+        or n_hundreds < 0.7 * n_whole
+        or n_all < n_parts
+        or n_three < 0.5 * n_parts
+    ):
+        return []
+    if most >= 1000 or least < 0 or example < 1:
+        return []
+    what = f"has numbers such as {_plain(example)} beside whole ones to {_plain(most)}"
+    return [f"the column {column.name!r} {what}: if the point separates thousands, write 1069 and not 1.069"]
 
 
 def _spelt_number(rows: Rows, key: str) -> str | None:

@@ -22,6 +22,7 @@ from stages.train.fits import Draw, Job, OneByOne, Record, Status, TooFewRows, i
 Matrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
 ROUNDS_AT_ONCE = 5  # of LightGBM, when it predicts
+LEAST_COLUMNS = 8  # that a tree of LightGBM sees, where there are so many, whatever feature_fraction says
 OWN = ("num_iterations", "early_stopping_round", "objective", "metric", "num_class", "num_threads", "verbosity",
        "first_metric_only", "input_model")  # fmt: skip
 
@@ -163,6 +164,9 @@ class LightGBM(Library):
         if n_classes > 2:
             objective["num_class"] = n_classes
         self._check(arguments)
+        if "feature_fraction" in arguments:  # of few columns a tree is to see pairs that act together
+            share = max(float(arguments["feature_fraction"]), LEAST_COLUMNS / X.shape[1])
+            arguments = arguments | {"feature_fraction": min(1.0, share)}
         made: list[int] = []  # trees of a class after each round: one that finds no split makes none
 
         def count(env: Any) -> None:
