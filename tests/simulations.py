@@ -37,7 +37,7 @@ def simulated_predictions(
 
 
 def simulated_study(planted: Mapping[CellName, float], rng: np.random.Generator, **options: float) -> Study:
-    """The study by accuracy of simulated predictions; no size is above half the pool."""
+    """The study by accuracy of simulated predictions, of fresh draws."""
     labels, predictions = simulated_predictions(planted, rng, **options)  # type: ignore[arg-type]
     scores = {cell: Scores.of(*accuracy(labels, p), None) for cell, p in predictions.items()}
-    return Study(scores, {n: 1.0 for _, n in planted})
+    return Study(scores)

@@ -10,12 +10,12 @@ from stages.evaluate.advice import Costs, Option, advise, decide
 from stages.evaluate.estimates import CellName, Study
 from stages.evaluate.forecast import measured_curves
 from stages.evaluate.joint_law import fit_joint_law, non_negative_least_squares
-from stages.evaluate.params import Advice
+from stages.evaluate.params import AdviceRules
 from tests.simulations import simulated_study
 
 SIZES = [1024 * 2**i for i in range(7)]
 NETWORKS = {"small": 500.0, "medium": 8000.0, "large": 128_000.0}
-RULES = Advice(min_gain=0.003, certainty=0.8, target=None, cost_per_label=None, cost_per_hour=None)
+RULES = AdviceRules(min_gain=0.003, certainty=0.8, target=None, cost_per_label=None, cost_per_hour=None)
 
 
 def test_least_squares_agree_with_those_of_scipy():
@@ -61,7 +61,7 @@ def study_and_costs(curves: dict[str, list[float]], spread: float = 0.001, n_tes
     return study, Costs(parameters, {cell: 10 * cell[1] / 1024 for cell in cells})
 
 
-def advised(curves: dict[str, list[float]], rules: Advice = RULES, n_pool: int = 10**6, **noise: Any) -> dict:
+def advised(curves: dict[str, list[float]], rules: AdviceRules = RULES, n_pool: int = 10**6, **noise: Any) -> dict:
     study, costs = study_and_costs(curves, **noise)
     networks = [name for name in NETWORKS if name in curves]
     measured, resamples = measured_curves(study, False), study.resamples(1000, 0)

@@ -8,7 +8,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
-from stages.evaluate.estimates import Estimate, Scores, Study, estimate, holm, inflations, variance_split
+from stages.evaluate.estimates import Estimate, Scores, Study, estimate, holm, variance_split
 from tests.simulations import simulated_study
 
 
@@ -30,12 +30,12 @@ def test_without_spread_of_replicates_the_band_is_that_of_the_rows():
 def test_the_degrees_of_freedom_are_those_of_welch():
     a, b = np.random.default_rng(0).normal(size=(2, 9)) * [[1], [4]]
     b = b[:6]
-    found = Estimate(a.mean() - b.mean(), len(a), a.var(ddof=1) / len(a), b.var(ddof=1) / len(b), len(b))
+    found = Estimate(a.mean() - b.mean(), len(a), a.var(ddof=1) / len(a), b.var(ddof=1) / len(b), len(b), len(a) - 1)
     assert found.freedom == pytest.approx(stats.ttest_ind(a, b, equal_var=False).df)
 
 
 def test_p_values_and_intervals_say_the_same():
-    found = Estimate(0.3, 3, 0.02, 0.01, 500)
+    found = Estimate(0.3, 3, 0.02, 0.01, 500, 2)
     for confidence in (0.5, 0.9, 0.99, 0.9999):
         low, high = found.interval(confidence)
         assert found.p_above(low) == pytest.approx((1 - confidence) / 2)
@@ -45,7 +45,7 @@ def test_p_values_and_intervals_say_the_same():
 
 
 def test_quantiles_lie_between_satterthwaites_and_cochrans():
-    found = Estimate(0.0, 3, 0.02, 0.01, 500)
+    found = Estimate(0.0, 3, 0.02, 0.01, 500, 2)
     narrow = stats.t.ppf(0.975, found.freedom)
     wide = (2 * stats.t.ppf(0.975, 2) + stats.t.ppf(0.975, 499)) / 3
     assert found.quantile(0.025) == pytest.approx((narrow + wide) / 2)
@@ -95,7 +95,7 @@ def test_bands_cover_the_planted_value_at_their_nominal_rate(n_replicates, sprea
 def test_replicates_without_a_fit_are_left_out():
     scores = Scores.of(np.array([0.5, np.nan, 0.7]), np.ones((3, 4)), None)
     other = Scores.of(np.array([0.4, 0.9, np.nan]), np.ones((3, 4)), None)
-    study = Study({("a", 64): scores, ("b", 64): other}, {64: 1.0})
+    study = Study({("a", 64): scores, ("b", 64): other})
     assert study.estimate({("a", 64): 1}).mean == pytest.approx(0.6)
     alone = study.estimate({("a", 64): 1, ("b", 64): -1})
     assert (alone.n_replicates, alone.mean) == (1, pytest.approx(0.1))
@@ -120,7 +120,7 @@ def test_resamples_have_the_mean_and_the_covariance_of_the_estimates():
 
 def test_resamples_are_the_same_for_the_same_seed_and_leave_out_single_replicates():
     scores = {("a", 64): Scores(np.array([0.5, np.nan]), np.zeros((2, 3)))}
-    assert Study(scores, {64: 1.0}).resamples(10, seed=0) == {}
+    assert Study(scores).resamples(10, seed=0) == {}
     study = simulated_study({("a", 64): 0.8}, np.random.default_rng(0))
     np.testing.assert_array_equal(study.resamples(9, seed=1)["a", 64], study.resamples(9, seed=1)["a", 64])
 
@@ -165,17 +165,3 @@ def test_without_crossing_there_is_no_split():
     assert variance_split(np.ones(3), np.zeros((3, 5)), diagonal, diagonal) is None
     crossed = np.array([0, 1, 0, 1]), np.array([0, 1, 1, 0])
     assert variance_split(np.array([1, 1, np.nan, 1]), np.zeros((4, 5)), *crossed) is None
-
-
-def test_above_half_the_pool_the_variance_of_replicates_is_extrapolated():
-    rng = np.random.default_rng(0)
-    values = {}
-    for learner in ("a", "b", "c"):
-        for n in (100, 200, 400, 800):
-            spread = 0.1 / np.sqrt(n) * (0.2 if n == 800 else 1)  # the draws of 800 of 1000 rows overlap
-            values[learner, n] = 0.5 + spread * rng.normal(size=200)
-    factors = inflations(values, n_pool=1000)
-    assert [factors[n] for n in (100, 200, 400)] == [1, 1, 1]
-    assert factors[800] == pytest.approx(25, rel=0.3)
-    assert inflations({("a", 800): np.array([0.1, 0.2])}, n_pool=1000) == {800: 1.0}
-    assert estimate(np.array([1.0, 2, 3]), np.zeros((3, 4)), inflation=4).of_replicates == pytest.approx(4 / 3)

@@ -164,6 +164,34 @@ def test_cells_that_share_most_of_their_rows_or_learned_nothing_are_marked(study
     assert "3 of 6 cells are marked" in Path("results/answer.txt").read_text()
 
 
+def test_a_rare_failure_few_groups_and_few_wrong_rows_are_marked(study):
+    save_cell("rising", 128, [695, 200, 705])
+    save_cell("flat", 256, [995, 995, 995])
+    main()
+    marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
+    failure = "1 of 9 fits of this learner lie far below its others: bands hold no rare failures"
+    assert failure in marks["rising", 128]
+    assert failure in marks["rising", 64]
+    assert not any("far below" in mark for mark in marks["flat", 64])
+    assert "5.0 of 1000 test rows are wrong: so few say little of the next test set" in marks["flat", 256]
+    card = artefacts.load_json(PREPARED / "dataset.json") | {"split": {"how": "group", "is_grouped": True}}
+    artefacts.save_json(PREPARED / "dataset.json", card)
+    artefacts.save_array(artefacts.FEATURES / "test_groups.npy", np.arange(N_TEST) % 12)
+    main()
+    shown = artefacts.load_json(RESULTS / "cells.json")
+    assert all("the test rows come in 12 groups: bands of so few are a little too narrow" in c["marks"] for c in shown)
+
+
+def test_the_smallest_gain_is_a_share_of_what_guessing_leaves_unless_it_is_said(study, set_params):
+    main()
+    assert artefacts.load_json(RESULTS / "metrics.json")["smallest_gain"] == pytest.approx(0.005 * 0.5)
+    params = read_yaml(Path("params.yaml"))
+    set_params(**(params | {"evaluate": params["evaluate"] | {"smallest_gain": 0.03}}))
+    main()
+    assert artefacts.load_json(RESULTS / "metrics.json")["smallest_gain"] == 0.03
+    assert artefacts.load_json(RESULTS / "advice.json")["min_gain"] == 0.03
+
+
 def test_a_learner_without_a_fit_at_the_largest_size_is_named_in_the_answer(study):
     artefacts.save_predictions(artefacts.cell_path("rising", 256), np.full((3, N_TEST, 2), np.nan, np.float32))
     main()
@@ -186,12 +214,12 @@ def test_the_files_hold_what_the_contract_names(study):
     main()
     claims = artefacts.load_json(RESULTS / "claims.json")
     assert [claim["id"] for claim in claims] == [
-        "plateau", "small_network", "bigger_network", "both_scales", "small_data", "million"]  # fmt: skip
+        "plateau", "small_network", "bigger_network", "both_scales", "small_data", "million", "reliable"]  # fmt: skip
     assert all(set(claim) == {"id", "statement", "verdict", "evidence"} for claim in claims)
     verdicts = {claim["id"]: claim["verdict"] for claim in claims}
     assert verdicts == {"plateau": "supported", "small_network": "supported", "bigger_network": "not tested",
                         "both_scales": "supported", "small_data": verdicts["small_data"],
-                        "million": "not tested"}  # fmt: skip
+                        "million": "not tested", "reliable": "not tested"}  # fmt: skip
     header = (RESULTS / "forecast.csv").read_text().splitlines()[0]
     assert header.startswith("learner,metric,n_train,kind,predicted,low80,high80,low95,high95")
     advice = artefacts.load_json(RESULTS / "advice.json")
@@ -209,7 +237,9 @@ def test_crossed_replicates_split_the_variance_and_leave_the_curve_alone(study):
     correct = [600 + 10 * (d - 1) + 3 * (i - 1) - 3 * (d - 1) * (d == i) for d, i in pairs]
     save_cell("rising", 64, correct, replicates=[{"draw": d, "initialisation": i} for d, i in pairs])
     main()
-    assert read_curves()["rising", 64, "accuracy"] == before
+    after = read_curves()["rising", 64, "accuracy"]
+    assert [after[key] for key in ("mean", "n_replicates")] == [before[key] for key in ("mean", "n_replicates")]
+    assert float(after["low"]) == pytest.approx(float(before["low"]), abs=1e-3)  # a share of the pool is in the band
     (split,) = artefacts.load_json(RESULTS / "shapes.json")["variance"]
     assert split["draw"] > split["initialisation"]
     assert (split["learner"], split["n_train"]) == ("rising", 64)

@@ -178,7 +178,7 @@ def test_labels_until_an_error_are_those_of_the_planted_law():
 
 def test_measured_curves_turn_the_sign_back_and_leave_out_cells_without_a_band():
     accuracy = {("a", 64): [0.7, 0.8, 0.9], ("a", 128): [0.9, np.nan, np.nan]}
-    study = Study({name: Scores(np.array(v), np.zeros((3, 2))) for name, v in accuracy.items()}, {64: 1.0, 128: 1.0})
+    study = Study({name: Scores(np.array(v), np.zeros((3, 2))) for name, v in accuracy.items()})
     (curve,) = measured_curves(study, is_loss=False)
     assert list(curve.n_train) == [64]
     assert curve.loss == pytest.approx([0.2])

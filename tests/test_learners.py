@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder, RobustScaler
 
@@ -24,6 +25,7 @@ from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import NGRAM_SCALE, EngineeredEncoder, HogEncoder, NgramEncoder
 from stages.train.fits import Draw, Job, Record, in_all, log_loss
 from stages.train.logistic_regression import LogisticRegressionLearner
+from tests.conftest import ROOT
 
 BUDGET = params.Train(seed=0, threads=1, validation_share=0.2, validation_rows=8192, timeout_seconds=60)
 
@@ -798,6 +800,24 @@ def test_pixels_share_one_mean_and_deviation_and_are_no_categories():
     np.testing.assert_allclose(encoder.matrix(brighter) - X, 50 / images.pixels.std(), rtol=1e-4)
     np.testing.assert_array_equal(encoder.ordinal(images), images.pixels.reshape(20, 256))
     assert n_ordered(images) == 256
+
+
+def survey(n: int, seed: int) -> tuple[Features, np.ndarray]:
+    """Four answers of five levels, two of which decide together."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(5, size=(n, 4)).astype(np.int32)
+    y = ((codes[:, 0] + codes[:, 1]) % 5 < 2).astype(np.int64)
+    return Features(np.empty((n, 0), np.float32), codes), y
+
+
+def test_boosting_sees_two_columns_of_few_that_decide_together():
+    content = yaml.safe_load((ROOT / "conf/learners/gradient_boosting.yaml").read_text())["gradient_boosting"]
+    config = parse(content)
+    (features, y), (test, truth) = survey(800, 0), survey(2000, 1)
+    learner = make_learner(config, 2, 1)[0]
+    pool = Pool(features, y, None)
+    _, _, p = tune_and_fit(learner, [Replicate(0, 0, np.arange(800), 0)], pool, config.settings[:2], BUDGET, test)
+    assert (p[0].argmax(axis=1) == truth).mean() > 0.9
 
 
 def test_a_signal_has_one_mean_and_deviation_keeps_its_peaks_and_has_no_waves():

@@ -169,7 +169,7 @@ def test_sizes_are_doublings_and_last_the_pool_where_the_scale_reaches_it():
     found = sizes_up_to(3_000_000, 2, "my.csv")
     assert found["sizes"]["full"] == [*(2**k for k in range(10, 21)), 3_000_000]
     assert found["sizes"]["quick"] == [2**k for k in range(10, 16)]
-    assert found["variance_size"] == {"smoke": 1024, "quick": None, "full": 16384}
+    assert found["variance_size"] == {"smoke": 1024, "quick": 1024, "full": 16384}
     assert sizes_up_to(15_000, 2, "my.csv")["sizes"]["quick"] == [512, 1024, 2048, 4096, 8192, 15_000]
     assert sizes_up_to(12_287, 2, "my.csv")["sizes"]["quick"] == [256, 512, 1024, 2048, 4096, 12_287]
     assert sizes_up_to(12_288, 2, "my.csv")["sizes"]["quick"] == [512, 1024, 2048, 4096, 8192, 12_288]

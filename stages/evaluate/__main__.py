@@ -1,6 +1,7 @@
 """Read the declared grid's predictions and the test labels; write curves, verdicts, forecasts, advice, the answer."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ from stages.evaluate import claims, curves, forecast, shapes
 from stages.evaluate.advice import Costs, advise
 from stages.evaluate.answer import answer_lines
 from stages.evaluate.curves import Cell
-from stages.evaluate.estimates import Study, inflations
+from stages.evaluate.estimates import CellName, Scores, Study
 from stages.evaluate.metrics import HIGHER_IS_BETTER, LABELS, METRICS, chance, constant_values
-from stages.evaluate.params import Advice, Evaluate, Metric
+from stages.evaluate.params import Advice, AdviceRules, Evaluate, Metric
 
 
 def main() -> None:
     grid = params.load(GridParams, "grid")
-    rules, advice_rules = params.load(Evaluate, "evaluate"), params.load(Advice, "advice")
+    rules, of_advice = params.load(Evaluate, "evaluate"), params.load(Advice, "advice")
     metric = params.load(Metric, "dataset").metric
     is_loss = not HIGHER_IS_BETTER[metric]
     check_grid(grid)
@@ -39,16 +40,21 @@ def main() -> None:
         for learner in grid.learners
         for n_train in grid.sizes
     ]
-    cells = curves.inflated(cells, n_pool)
+    cells = curves.widened(cells, n_pool)
     studies = {name: study_of(cells, name, n_pool) for name in forecast_metrics}
     study = studies[metric]
     resamples = study.resamples(rules.n_resamples, rules.seed)
     networks = frozenset(cell.name[0] for cell in cells if cell.info["kind"] == "network")
-    shape = claims.Grid(grid.learners, grid.sizes, networks)
-
     constant = constant_values(labels, np.array(class_rows) / n_pool)
     by_guessing = {name: chance(name, len(class_rows)) for name in METRICS}
-    verdicts = [claim.to_json() for claim in claims.tested(study, shape, rules.claims, resamples)]
+    left = by_guessing[metric] if is_loss else 1 - by_guessing[metric]
+    smallest_gain = rules.smallest_share * left if rules.smallest_gain is None else rules.smallest_gain
+    shape = claims.Grid(grid.learners, grid.sizes, networks, smallest_gain)
+    advice_rules = AdviceRules(**of_advice.model_dump(), min_gain=smallest_gain)
+    with_tuning = replace(
+        study, cells={**study.cells, **tuning_of(rules.claims.networks, cells, labels, groups, metric)}
+    )
+    verdicts = [claim.to_json() for claim in claims.tested(with_tuning, shape, rules.claims, resamples)]
     measured = {name: forecast.measured_curves(studies[name], not HIGHER_IS_BETTER[name]) for name in studies}
     forecasts = forecasts_of(measured)
     recipe = [name for name in rules.claims.networks if name in grid.learners]
@@ -61,13 +67,15 @@ def main() -> None:
         "variance": [split for cell in cells if (split := curves.split_rows(cell, metric))],
         "backtests": forecast.grades(forecasts, metric, is_loss),
     }
-    shown = [shown_cell(cell, metric, by_guessing[metric], constant["log_loss"], card) for cell in cells]
+    shown = [
+        shown_cell(cell, metric, by_guessing[metric], constant["log_loss"], card, study, len(labels)) for cell in cells
+    ]
     rows = [row for cell in cells for row in curves.curve_rows(cell, rules.confidence)]
     of_classes = [row for cell in cells for row in curves.class_rows(cell, card["classes"], rules.confidence)]
     summary: Json = {
         "dataset": card["name"], "split": card["split"]["how"],
         "metric": metric, "metric_label": LABELS[metric], "higher_is_better": not is_loss,
-        "confidence": rules.confidence, "chance": by_guessing, "constant": constant,
+        "confidence": rules.confidence, "smallest_gain": smallest_gain, "chance": by_guessing, "constant": constant,
         "learners": headline(rows, metric, grid),
         "verdicts": {claim["id"]: claim["verdict"] for claim in verdicts},
         "advice": advice["answer"],
@@ -111,8 +119,26 @@ def load_cell(
 
 def study_of(cells: list[Cell], metric: str, n_pool: int) -> Study:
     """All cells by one metric, signed so that higher is better."""
-    scores = curves.kept_scores(cells, metric, 1 if HIGHER_IS_BETTER[metric] else -1)
-    return Study(scores, inflations({name: of_cell.values for name, of_cell in scores.items()}, n_pool))
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    scores = curves.kept_scores(cells, metric, sign)
+    return Study(scores, n_pool, curves.crossed_of(cells, metric, sign))
+
+
+def tuning_of(
+    networks: list[str], cells: list[Cell], labels: NDArray[np.int64], groups: NDArray[np.int64] | None, metric: str
+) -> dict[CellName, Scores]:
+    """The largest network with the rows that settings competed on: as each draw's choice has it, and as the setting
+    listed first has it; nothing where no size above made it tune once."""
+    name = next((n for n in reversed(networks) if any(cell.name[0] == n for cell in cells)), "")
+    paths = [artefacts.tuning_path(name, cell.name[1]) for cell in cells if cell.name[0] == name]
+    chosen = [artefacts.load_json(path) for path in paths if path.is_file()]
+    tuned = next((content for content in chosen if content.get("status") == "ok"), None)
+    if tuned is None:
+        return {}
+    competed = artefacts.load_predictions(artefacts.TUNING / name)  # (n_draws, n_settings, n_test, n_classes)
+    n_train = cells[0].info["budget"]["tuning_rows"]
+    taken = {claims.TUNED: competed[np.arange(len(competed)), tuned["choices"]], claims.LISTED_FIRST: competed[:, 0]}
+    return {(f"{name}{how}", n_train): curves.scores_of(p, labels, groups, metric) for how, p in taken.items()}
 
 
 def forecasts_of(measured: Mapping[str, list[forecast.Measured]]) -> list[Json]:
@@ -125,12 +151,15 @@ def forecasts_of(measured: Mapping[str, list[forecast.Measured]]) -> list[Json]:
     ]
 
 
-def shown_cell(cell: Cell, metric: str, by_guessing: float, constant_log_loss: float, card: Json) -> Json:
+def shown_cell(
+    cell: Cell, metric: str, by_guessing: float, constant_log_loss: float, card: Json, study: Study, n_test: int
+) -> Json:
     """A cell's entry in cells.json: what was run, on what, and its marks."""
     is_loss = not HIGHER_IS_BETTER[metric]
     marks = curves.marks(
-        cell, metric, is_loss, by_guessing, constant_log_loss, card["pool_class_rows"], card["classes"]
-    )
+        cell, metric, is_loss, by_guessing, constant_log_loss, card["pool_class_rows"], card["classes"],
+        study.spread.failing, n_test,
+    )  # fmt: skip
     host = cell.timing["host"]
     return cell.info | {"processor": host["processor"], "cores": host["cores"], "marks": marks}
 

@@ -11,7 +11,7 @@ from stages.evaluate.estimates import Array, CellName, Study
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import JointLaw, fit_joint_law
 from stages.evaluate.laws import MIN_POINTS
-from stages.evaluate.params import Advice
+from stages.evaluate.params import AdviceRules
 
 Answer = Literal["more data", "bigger network", "stop", "cannot tell yet"]
 LEVELS = np.linspace(0.005, 0.995, 199)  # of the quantiles that stand for a predictive distribution
@@ -53,7 +53,7 @@ class Option:
     def probability(self, min_gain: float) -> float:
         return float((self.gains > min_gain).mean())
 
-    def to_json(self, rules: Advice) -> Json:
+    def to_json(self, rules: AdviceRules) -> Json:
         low, middle, high = (float(q) for q in np.quantile(self.gains, (0.1, 0.5, 0.9)))
         own = [float(q) for q in np.quantile(self.own_gains, (0.1, 0.5, 0.9))]
         cost: Json = {"labels": self.labels, "seconds": round(self.seconds, 1), "money": self.money(rules)}
@@ -62,7 +62,7 @@ class Option:
                 "own_gain": {"median": own[1], "low80": own[0], "high80": own[2]},
                 "probability": self.probability(rules.min_gain), "cost": cost}  # fmt: skip
 
-    def money(self, rules: Advice) -> float | None:
+    def money(self, rules: AdviceRules) -> float | None:
         """In the currency of the config; None where a cost that this option has is not set."""
         per_label = 0.0 if self.labels == 0 else rules.cost_per_label
         if per_label is None or rules.cost_per_hour is None:
@@ -79,7 +79,7 @@ def advise(
     resamples: Mapping[CellName, Array],
     costs: Costs,
     n_pool: int,
-    rules: Advice,
+    rules: AdviceRules,
 ) -> Json:
     """The content of advice.json.
 
@@ -118,7 +118,7 @@ def advise(
     return result
 
 
-def decide(options: Sequence[Option], rules: Advice, expected: int) -> tuple[Answer, str]:
+def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tuple[Answer, str]:
     """The advice and the reason for it; to stop takes that all of the expected options were assessed."""
     if not options:
         return "cannot tell yet", "too few cells to forecast from"
@@ -214,7 +214,7 @@ def bigger_network(
                   2 * costs.seconds[largest, n_last])  # fmt: skip
 
 
-def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Array], rules: Advice) -> Json | None:
+def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Array], rules: AdviceRules) -> Json | None:
     """With which probability no learner is more than `min_gain` above the simple one at the largest size."""
     if (simple, n_last) not in resamples:
         return None
@@ -224,7 +224,7 @@ def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Arra
 
 def next_cell(
     options: Sequence[Option], law: JointLaw | None, networks: Sequence[str], n_last: int, n_pool: int, costs: Costs,
-    rules: Advice,
+    rules: AdviceRules,
 ) -> Json | None:  # fmt: skip
     """The cell that is expected to take most variance from an undecided gain for each second it runs; None if none is.
 

@@ -8,7 +8,7 @@ from stages.common.artefacts import Json
 def answer_lines(
     summary: Json, claims: Sequence[Json], shapes: Mapping[str, Sequence[Json]], advice: Json, cells: Sequence[Json]
 ) -> list[str]:
-    """Advice, who leads at the largest size, the six verdicts, forecasts' record, and how many cells are marked."""
+    """Advice, who leads at the largest size, the verdicts, forecasts' record, and how many cells are marked."""
     lines = [f"Advice: {advice['answer']}; {advice['reason']}.", f"  {labels_line(advice)}"]
     lines += [f"  {line}" for line in advice_lines(advice)]
     lines += ["", *ranking_lines(summary, shapes["last_steps"]), "", "The chapter's statements:"]

@@ -1,4 +1,4 @@
-"""The six statements of the chapter, each tested on the study's own cells."""
+"""The seven statements of the chapter, each tested on the study's own cells."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 from typing import Literal
 
 import numpy as np
+from scipy.special import ndtri
 
 from stages.common.artefacts import Json
 from stages.evaluate.estimates import Array, CellName, Estimate, Study, holm
@@ -13,6 +14,8 @@ from stages.evaluate.params import Claims
 
 Verdict = Literal["supported", "refuted", "inconclusive", "not tested"]
 MILLION = 1_000_000
+TUNED, LISTED_FIRST = " as tuned", " as listed first"  # cells of what a learner was tuned on
+N_SIMULTANEOUS = 4000  # draws of the largest of several differences
 
 STATEMENTS = {
     "plateau": "The traditional learner flattens: more data stops helping.",
@@ -22,6 +25,7 @@ STATEMENTS = {
     "small_data": "With little data the order is not settled: hand-engineered features can decide, "
     "and traditional learners may win.",
     "million": "With a million examples or more, prefer the network.",
+    "reliable": "One of the most reliable ways to improve is still a bigger network on more data.",
 }
 
 
@@ -48,11 +52,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Grid:
-    """What the claims need to know of the cells: learners, sizes ascending, and which learners are networks."""
+    """What the claims need to know of the cells: learners, sizes ascending, which learners are networks, and the
+    smallest gain worth having, in units of the metric."""
 
     learners: Sequence[str]
     sizes: Sequence[int]
     networks: frozenset[str]
+    smallest_gain: float = 0.0
 
 
 def tested(study: Study, grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> list[Claim]:
@@ -62,9 +68,10 @@ def tested(study: Study, grid: Grid, rules: Claims, resamples: Mapping[CellName,
         plateau(study, grid, rules),
         small,
         bigger,
-        both_scales(grid, rules, resamples),
+        both_scales(study, grid, rules, resamples),
         small_data(study, grid, rules),
         million(study, grid, rules),
+        reliable(study, grid, rules),
     ]
 
 
@@ -81,7 +88,7 @@ def plateau(study: Study, grid: Grid, rules: Claims) -> Claim:
         return Claim("plateau", "not tested", reason)
     doublings = float(np.log2(grid.sizes[-1] / grid.sizes[-2]))
     gain = study.estimate({cells[1]: 1 / doublings, cells[0]: -1 / doublings})
-    margin = rules.plateau_margin
+    margin = grid.smallest_gain
     p_flat = max(gain.p_above(-margin), gain.p_below(margin))
     p_gain, p_loss = gain.p_above(margin), gain.p_below(-margin)
     p_refuted = min(1.0, 2 * min(p_gain, p_loss))
@@ -108,8 +115,8 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
         for low, high in pairwise(chain)
         if not _missing(study, [(low, n_train), (high, n_train)])
     }
-    supported = holm({step: gain.p_above(rules.order_margin) for step, gain in steps.items()})
-    refuted = holm({step: gain.p_below(rules.order_margin) for step, gain in steps.items()})
+    supported = holm({step: gain.p_above(grid.smallest_gain) for step, gain in steps.items()})
+    refuted = holm({step: gain.p_below(grid.smallest_gain) for step, gain in steps.items()})
     ranks = {step: rank for rank, step in enumerate(sorted(steps, key=lambda s: min(supported[s], refuted[s])))}
 
     def claim(name: str, wanted: list[tuple[str, str]]) -> Claim:
@@ -127,9 +134,10 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
         weakest = min(tests, key=lambda test: test["gain"])
         reason = f"with {n_train:,} labels " + ", ".join(
             f"{test['better']} is {test['gain']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] against {test['than']}"
+            + (f", {test['gain'] / grid.smallest_gain:.1f} smallest gains" if grid.smallest_gain else "")
             for test in tests
         )
-        details: Json = {"n_train": n_train, "margin": rules.order_margin, "test": "paired, Holm", "tests": tests}
+        details: Json = {"n_train": n_train, "margin": grid.smallest_gain, "test": "paired, Holm", "tests": tests}
         return Claim(name, verdict(p_supported, p_refuted, rules.alpha), reason, weakest["gain"], weakest["low"],
                      weakest["high"], p_supported, p_refuted, details)  # fmt: skip
 
@@ -137,28 +145,64 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
     return claim("small_network", all_steps[:1]), claim("bigger_network", all_steps[1:])
 
 
-def both_scales(grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> Claim:
-    """The share of resamples in which the largest network with the most data is the best of all cells."""
+def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> Claim:
+    """Is the largest network with the most data better than every other cell, or is some other cell better than it?
+
+    Supported where it is better than each of them in paired tests (intersection-union, Berger 1982). Refuted where the
+    clearest lead of another cell is beyond what the largest of so many reaches by chance (max-t: simultaneous
+    comparisons with one, Hsu 1996). Ties refute nothing. The probability of being the best cell is told beside it.
+    """
     corner = (rules.networks[-1] if rules.networks else "", grid.sizes[-1])
     if corner not in resamples:
         return Claim("both_scales", "not tested", f"no usable cell {corner[0] or 'of a network'}-{corner[1]}")
     if len({name for name, _ in resamples}) < 2 or len({n for _, n in resamples}) < 2:
         return Claim("both_scales", "not tested", "fewer than two sizes or two learners with usable cells")
+    others = [name for name in resamples if name != corner and not _missing(study, [corner, name])]
+    leads = {name: study.estimate({corner: 1, name: -1}) for name in others}
+    p_supported = max(lead.p_above(grid.smallest_gain) for lead in leads.values())
+    p_refuted = _simultaneous(study, corner, {name: lead.p_below(-grid.smallest_gain) for name, lead in leads.items()})
+    share, shares = _best_of(resamples, corner)
+    nearest = min(leads, key=lambda name: leads[name].mean)
+    low, high = leads[nearest].interval(1 - 2 * rules.alpha)
+    top = next(iter(shares), "")
+    reason = (
+        f"{corner[0]}-{corner[1]} is {leads[nearest].mean:+.4f} [{low:+.4f}, {high:+.4f}] against the best other cell, "
+        f"{nearest[0]}-{nearest[1]}, and the best of all with probability {share:.3f}"
+    )
+    reason += f"; the most probable best cell is {top} ({shares[top]:.3f})" if top != f"{corner[0]}-{corner[1]}" else ""
+    details: Json = {"cell": list(corner), "probability": share, "probability_of_best": shares,
+                     "margin": grid.smallest_gain, "test": "intersection-union; max-t to refute"}  # fmt: skip
+    return Claim("both_scales", verdict(p_supported, p_refuted, rules.alpha), reason, leads[nearest].mean, low, high,
+                 p_supported, p_refuted, details)  # fmt: skip
+
+
+def _best_of(resamples: Mapping[CellName, Array], cell: CellName) -> tuple[float, dict[str, float]]:
+    """In which share of resamples the cell is the best, and that of every cell for which it is .01 or more."""
     names = list(resamples)
     drawn = np.stack([resamples[name] for name in names])  # (n_cells, n_resamples)
-    is_corner = names.index(corner)
-    others = np.delete(drawn, is_corner, axis=0)
-    lead = drawn[is_corner] - others.max(axis=0, initial=-np.inf)
-    share = float((lead > 0).mean())
     best_of = np.bincount(drawn.argmax(axis=0), minlength=len(names)) / drawn.shape[1]
     shares = {f"{names[i][0]}-{names[i][1]}": float(best_of[i]) for i in np.argsort(-best_of) if best_of[i] >= 0.01}
-    low, high = (float(q) for q in np.quantile(lead, [rules.alpha, 1 - rules.alpha]))
-    top = next(iter(shares))
-    reason = f"{corner[0]}-{corner[1]} is the best of all cells with probability {share:.3f}"
-    reason += f"; the most probable best cell is {top} ({shares[top]:.3f})" if top != f"{corner[0]}-{corner[1]}" else ""
-    found: Verdict = "supported" if share >= 1 - rules.alpha else "refuted" if share <= rules.alpha else "inconclusive"
-    details: Json = {"cell": list(corner), "probability": share, "probability_of_best": shares, "test": "resampling"}
-    return Claim("both_scales", found, reason, float(np.median(lead)), low, high, details=details)
+    return float(best_of[names.index(cell)]), shares
+
+
+def _simultaneous(study: Study, control: CellName, p_values: Mapping[CellName, float]) -> float:
+    """The smallest of the p values of other cells against one, adjusted for their number and for what they share.
+
+    Each as a normal deviate; the largest of so many with the correlations of the differences: they have the control's
+    replicates in common, and the test rows with it and with each other.
+    """
+    names = list(p_values)
+    deviates = -ndtri(np.clip([p_values[name] for name in names], 1e-15, 1 - 1e-15))
+    of_replicates = np.array([study.estimate({name: 1}).of_replicates for name in [control, *names]])
+    of_test = study.test_covariance([control, *names])
+    of_cells = of_test + np.diag(of_replicates)
+    differences = np.hstack([-np.ones((len(names), 1)), np.eye(len(names))])
+    covariance = differences @ of_cells @ differences.T
+    deviations = np.sqrt(np.maximum(np.diag(covariance), 1e-30))
+    values, vectors = np.linalg.eigh(covariance / np.outer(deviations, deviations))
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    drawn = np.random.default_rng(0).normal(size=(N_SIMULTANEOUS, len(names))) @ root.T
+    return float((1 + (drawn.max(axis=1) >= deviates.max()).sum()) / (1 + N_SIMULTANEOUS))
 
 
 def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
@@ -191,7 +235,7 @@ def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
         if not _missing(study, [(refined, first), (raw, first)]):
             gain = study.estimate({(refined, first): 1, (raw, first): -1})
             low, high = gain.interval(1 - 2 * rules.alpha)
-            tests[f"{refined} against {raw}"] = gain.p_above(rules.order_margin)
+            tests[f"{refined} against {raw}"] = gain.p_above(grid.smallest_gain)
             engineered.append({"engineered": refined, "raw": raw, "gain": gain.mean, "low": low, "high": high})
     p_supported = min(holm(tests).values())
     p_refuted = _kth(p_kept.values(), n_kept)
@@ -231,8 +275,8 @@ def million(study: Study, grid: Grid, rules: Claims) -> Claim:
     if not networks or not others:
         return Claim("million", "not tested", f"no usable network or no usable other learner with {n_train:,} labels")
     gains = {(a, b): study.estimate({(a, n_train): 1, (b, n_train): -1}) for a in networks for b in others}
-    above = {a: max(gains[a, b].p_above(rules.order_margin) for b in others) for a in networks}
-    below = {b: max(gains[a, b].p_below(rules.order_margin) for a in networks) for b in others}
+    above = {a: max(gains[a, b].p_above(grid.smallest_gain) for b in others) for a in networks}
+    below = {b: max(gains[a, b].p_below(grid.smallest_gain) for a in networks) for b in others}
     p_supported = min(1.0, len(networks) * min(above.values()))
     p_refuted = min(1.0, len(others) * min(below.values()))
     means = study.means()
@@ -242,9 +286,63 @@ def million(study: Study, grid: Grid, rules: Claims) -> Claim:
         f"with {n_train:,} labels the best network, {a}, is {gains[a, b].mean:+.4f} [{low:+.4f}, {high:+.4f}] "
         f"against the best other learner, {b}"
     )
-    details: Json = {"n_train": n_train, "network": a, "other": b, "margin": rules.order_margin, "test": "paired"}
+    details: Json = {"n_train": n_train, "network": a, "other": b, "margin": grid.smallest_gain, "test": "paired"}
     return Claim("million", verdict(p_supported, p_refuted, rules.alpha), reason, gains[a, b].mean, low, high,
                  p_supported, p_refuted, details)  # fmt: skip
+
+
+def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
+    """Does the next network with twice the data bring more than tuning, engineered features or another learner did?
+
+    The last two networks and columns, against each other way that the study has: supported where that is surely more
+    than the smallest gain and surely more than each of them brought (intersection-union), refuted where it surely
+    brought less than the smallest gain, or another way surely more by that (Bonferroni).
+    """
+    last, networks = grid.sizes[-2:], rules.networks[-2:]
+    if len(last) < 2 or len(networks) < 2:
+        return Claim("reliable", "not tested", "fewer than two sizes or two networks")
+    ways: dict[str, dict[CellName, float]] = {
+        "a bigger network on more data": {(networks[1], last[1]): 1, (networks[0], last[0]): -1},
+        "tuning": {(f"{networks[1]}{TUNED}", n): 1.0 for n in grid.sizes}
+        | {(f"{networks[1]}{LISTED_FIRST}", n): -1.0 for n in grid.sizes},
+    }
+    ways["tuning"] = {cell: weight for cell, weight in ways["tuning"].items() if cell in study.cells}
+    refined = [{(a, last[1]): 1.0, (b, last[1]): -1.0} for a, b in rules.engineered]
+    taken = {rules.simple, *(name for pair in rules.engineered for name in pair), *grid.networks}
+    others = [{(name, last[1]): 1.0, (rules.simple, last[1]): -1.0} for name in grid.learners if name not in taken]
+    for name, found in (("engineered features", refined), ("another learner", others)):
+        usable = [weights for weights in found if not _missing(study, list(weights))]
+        ways[name] = max(usable, key=lambda weights: study.estimate(weights).mean, default={})
+    lacking = [name for name, weights in ways.items() if not weights or _missing(study, list(weights))]
+    tested = {name: study.estimate(weights) for name, weights in ways.items() if name not in lacking}
+    scale = "a bigger network on more data"
+    if scale in lacking or len(tested) < 2:
+        why = _missing(study, list(ways[scale])) or f"the study has no other way: {', '.join(lacking)} lack"
+        return Claim("reliable", "not tested", why)
+    leads = {name: study.estimate(_minus(ways[scale], ways[name])) for name in tested if name != scale}
+    gain = tested[scale]
+    p_supported = max(gain.p_above(grid.smallest_gain), *(lead.p_above(0) for lead in leads.values()))
+    against = [gain.p_below(grid.smallest_gain), *(lead.p_below(-grid.smallest_gain) for lead in leads.values())]
+    p_refuted = min(1.0, len(against) * min(against))
+    low, high = gain.interval(1 - 2 * rules.alpha)
+    ranking = sorted(tested, key=lambda name: -tested[name].mean)
+    reason = "; ".join(f"{name} brought {tested[name].mean:+.4f}" for name in ranking)
+    reason += f"; not tested: {', '.join(lacking)}" if lacking else ""
+    details: Json = {
+        "ways": [{"way": name, "gain": tested[name].mean, "cells": [[*cell, w] for cell, w in ways[name].items()]}
+                 | dict(zip(("low", "high"), tested[name].interval(1 - 2 * rules.alpha), strict=True))
+                 for name in ranking],
+        "not_tested": lacking, "margin": grid.smallest_gain, "test": "paired; intersection-union, Bonferroni to refute",
+    }  # fmt: skip
+    return Claim("reliable", verdict(p_supported, p_refuted, rules.alpha), reason, gain.mean, low, high, p_supported,
+                 p_refuted, details)  # fmt: skip
+
+
+def _minus(first: Mapping[CellName, float], second: Mapping[CellName, float]) -> dict[CellName, float]:
+    found = dict(first)
+    for cell, weight in second.items():
+        found[cell] = found.get(cell, 0.0) - weight
+    return {cell: weight for cell, weight in found.items() if weight}
 
 
 def _missing(study: Study, cells: Sequence[CellName]) -> str:

@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common.artefacts import Json
-from stages.evaluate.estimates import Array, CellName, Estimate, Scores, Split, estimate, inflations, variance_split
-from stages.evaluate.metrics import CLASS_METRICS, METRICS
+from stages.evaluate.estimates import Array, CellName, Estimate, Scores, Split, estimate, square_of, variance_split
+from stages.evaluate.metrics import CLASS_METRICS, HIGHER_IS_BETTER, METRICS
+from stages.evaluate.spread import Spread
 
 COLUMNS = [
     "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops", "fit_seconds",
 ]  # fmt: skip
 CLASS_COLUMNS = ["learner", "n_train", "class", "metric", "mean", "low", "high", "n_replicates"]
+LEAST_GROUPS, LEAST_WRONG = 20, 10  # groups of test rows, and test rows that are wrong, below which a cell is marked
 MIN_REPLICATES = 3  # fewer say next to nothing about their spread: marked
 
 
@@ -22,7 +24,8 @@ class Cell:
     """One learner at one size, measured on the test rows.
 
     own: the scores by metric of the replicates that pair a draw with its own initialisation; splits: by metric how the
-    variance splits, where draws and initialisations were crossed; classes: (class, metric) -> estimate.
+    variance splits, where draws and initialisations were crossed, and squares the values (draw, initialisation) there;
+    classes: (class, metric) -> estimate.
     """
 
     name: CellName
@@ -30,6 +33,7 @@ class Cell:
     estimates: Mapping[str, Estimate]
     classes: Mapping[tuple[int, str], Estimate]
     splits: Mapping[str, Split]
+    squares: Mapping[str, Array]
     info: Json  # cell.json
     timing: Json  # timing.json
 
@@ -52,7 +56,7 @@ def measure(
     is_own = np.equal(draws, inits)
     is_usable = np.asarray(np.isfinite(probabilities).all(axis=(1, 2)))
     filled = np.where(is_usable[:, None, None], probabilities, 1 / probabilities.shape[2])
-    own, estimates, classes, splits = {}, {}, {}, {}
+    own, estimates, classes, splits, squares = {}, {}, {}, {}, {}
     for metric, function in METRICS.items():
         values, influences = function(labels, filled)
         scores = Scores.of(np.where(is_usable, values, np.nan), influences, groups)
@@ -61,6 +65,7 @@ def measure(
         own[metric] = of_own if metric in kept else Scores(of_own.values, np.zeros((len(of_own.values), 0)))
         if (split := variance_split(scores.values, scores.shares, draws, inits)) is not None:
             splits[metric] = split
+            squares[metric] = np.asarray(square_of(scores.values, draws, inits))
     n_classes = probabilities.shape[2]
     for k in range(n_classes):
         for metric, of_class in CLASS_METRICS.items():
@@ -68,28 +73,62 @@ def measure(
                 values, influences = of_class(k, labels, filled[is_own])
                 scores = Scores.of(np.where(is_usable[is_own], values, np.nan), influences, groups)
                 classes[k, metric] = _estimate(scores)
-    return Cell((info["learner"], info["n_train"]), own, estimates, classes, splits, info, timing)
+    return Cell((info["learner"], info["n_train"]), own, estimates, classes, splits, squares, info, timing)
+
+
+def scores_of(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64] | None, metric: str
+) -> Scores:
+    """Signed so that higher is better; probabilities: (n_fits, n_test, n_classes), NaN where a fit is not usable."""
+    is_usable = np.asarray(np.isfinite(probabilities).all(axis=(1, 2)))
+    filled = np.where(is_usable[:, None, None], probabilities, 1 / probabilities.shape[2])
+    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    values, influences = METRICS[metric](labels, filled)
+    return Scores.of(np.where(is_usable, sign * values, np.nan), sign * influences, groups)
 
 
 def _estimate(scores: Scores) -> Estimate:
     return estimate(scores.values[scores.is_usable], scores.shares[scores.is_usable])
 
 
-def inflated(cells: Sequence[Cell], n_pool: int) -> list[Cell]:
-    """The cells with the replicates' part of their variance extrapolated above half the pool; see `inflations`."""
-    factors = {metric: inflations({cell.name: cell.own[metric].values for cell in cells}, n_pool) for metric in METRICS}
+def widened(cells: Sequence[Cell], n_pool: int) -> list[Cell]:
+    """The cells with their estimates' variance of replicates as `spread` has it from all of them together."""
+    spreads = {metric: spread_of(cells, metric, n_pool, 1 if HIGHER_IS_BETTER[metric] else -1) for metric in METRICS}
 
-    def widened(of_metric: Estimate, metric: str, n_train: int) -> Estimate:
-        return replace(of_metric, of_replicates=of_metric.of_replicates * factors[metric][n_train])
+    def of_fresh_draws(e: Estimate, metric: str, name: CellName, is_whole: bool) -> Estimate:
+        variance = spreads[metric].of({name: 1.0})
+        if variance is None or e.n_replicates < 2:
+            return e
+        if is_whole:
+            of_mean = variance.of_mean(e.n_replicates)
+        else:  # of one class's rows: as much more or less than its own variance as for all rows
+            values = spreads[metric].values[name]
+            own = float(np.nanvar(values, ddof=1)) / e.n_replicates
+            of_mean = e.of_replicates * (variance.of_mean(e.n_replicates) / own if own > 0 else 1.0)
+        return replace(e, of_replicates=of_mean, freedom_of_replicates=variance.freedom)
 
     return [
         replace(
             cell,
-            estimates={metric: widened(e, metric, cell.name[1]) for metric, e in cell.estimates.items()},
-            classes={(k, metric): widened(e, metric, cell.name[1]) for (k, metric), e in cell.classes.items()},
+            estimates={m: of_fresh_draws(e, m, cell.name, True) for m, e in cell.estimates.items()},
+            classes={(k, m): of_fresh_draws(e, m, cell.name, False) for (k, m), e in cell.classes.items()},
         )
         for cell in cells
     ]
+
+
+def spread_of(cells: Sequence[Cell], metric: str, n_pool: int, sign: int) -> Spread:
+    values = {cell.name: sign * cell.own[metric].values for cell in cells}
+    return Spread(values, n_pool, crossed_of(cells, metric, sign))
+
+
+def crossed_of(cells: Sequence[Cell], metric: str, sign: int) -> dict[str, tuple[int, Array]]:
+    """Of each learner the smallest size at which draws and initialisations were crossed, and the values (k, k)."""
+    found: dict[str, tuple[int, Array]] = {}
+    for cell in sorted(cells, key=lambda cell: -cell.name[1]):
+        if metric in cell.squares:
+            found[cell.name[0]] = (cell.name[1], sign * cell.squares[metric])
+    return found
 
 
 def curve_rows(cell: Cell, confidence: float) -> list[Json]:
@@ -122,7 +161,7 @@ def _band(of_metric: Estimate, confidence: float, metric: str) -> Json:
 
 def marks(
     cell: Cell, metric: str, is_loss: bool, chance: float, constant_log_loss: float, class_rows_in_pool: Sequence[int],
-    class_names: Sequence[str],
+    class_names: Sequence[str], failing: Mapping[str, tuple[int, int]], n_test: int,
 ) -> list[str]:  # fmt: skip
     """What a reader must know of a cell before trusting it; empty where there is nothing.
 
@@ -149,6 +188,17 @@ def marks(
     ]  # fmt: skip
     if rare:
         found.append(f"hardly a row among the {n_train} labels is of class {', '.join(map(repr, rare[:3]))}")
+    if cell.name[0] in failing:
+        n_failed, n_fits = failing[cell.name[0]]
+        found.append(
+            f"{n_failed} of {n_fits} fits of this learner lie far below its others: bands hold no rare failures"
+        )
+    n_groups = e.n_groups
+    if n_groups < min(LEAST_GROUPS, n_test):
+        found.append(f"the test rows come in {n_groups} groups: bands of so few are a little too narrow")
+    wrong = cell.estimates["error"].mean * n_test
+    if wrong < LEAST_WRONG:
+        found.append(f"{wrong:.1f} of {n_test} test rows are wrong: so few say little of the next test set")
     if n_train > n_pool / 2:
         shared = f"share about {n_train / n_pool:.0%} of their rows" if n_train < n_pool else "are the whole pool"
         found.append(f"any two replicates {shared}; how much draws vary is extrapolated from smaller sizes")

@@ -3,27 +3,30 @@
 Two things vary: the replicate (its draw of rows and its initialisation) and the test rows, which all replicates share.
 With a value m_r of R replicates on the same test set, the variance over r is that of replicates and of their
 interaction with the rows; the variance of the mean influence over rows is that of the test set and, again, 1 / R of
-the interaction. So Var(mean) = s2_replicates / R + max(0, s2_rows - s2_interaction / R): nothing counts twice.
+the interaction. So Var(mean) = s2_replicates / R + max(0, s2_rows - s2_interaction / R): nothing counts twice. What the
+first part is where draws share rows, and how many degrees of freedom it has, is `spread`'s.
 
-Quantiles of such a sum, one part of it with R - 1 degrees of freedom: Student's with Satterthwaite's (1946) degrees of
+Quantiles of such a sum, one part of it with few degrees of freedom: Student's with Satterthwaite's (1946) degrees of
 freedom cover too little with few replicates (nominal 95 %: .925 to .95 with 3), Cochran's (1964) mean of the parts'
 quantiles, weighted by variance, covers too much (.95 to .97). Their mean is taken (.94 to .96); where one part vanishes
 the two agree and are exact.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
+from scipy.stats import chi2
 
-Array = NDArray[np.float64]
+from stages.evaluate.spread import Array, CellName, Spread
+
 MAX_DEVIATE = 8.0  # normal deviates beyond are p values of 0
 K = TypeVar("K")
-CellName = tuple[str, int]  # learner, n_train
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,10 @@ class Estimate:
 
     mean: float
     n_replicates: int
-    of_replicates: float  # variance of the mean that comes from replicates, n_replicates - 1 degrees of freedom
+    of_replicates: float  # variance of the mean that comes from replicates
     of_test: float  # ... from the test rows, n_groups - 1 degrees of freedom
     n_groups: int
+    freedom_of_replicates: float
 
     @property
     def deviation(self) -> float:
@@ -70,12 +74,17 @@ class Estimate:
     @property
     def freedom(self) -> float:
         """Satterthwaite's degrees of freedom."""
-        parts = self.of_replicates**2 / max(1, self.n_replicates - 1) + self.of_test**2 / max(1, self.n_groups - 1)
+        of_replicates, of_test = self._freedoms
+        parts = self.of_replicates**2 / of_replicates + self.of_test**2 / of_test
         return (self.of_replicates + self.of_test) ** 2 / parts if parts > 0 else np.inf
+
+    @property
+    def _freedoms(self) -> tuple[float, float]:
+        return max(1.0, self.freedom_of_replicates), max(1.0, self.n_groups - 1)
 
     def quantile(self, tail: float) -> float:
         """How many standard errors above the mean a probability of `tail` is left."""
-        parts, freedoms = (self.of_replicates, self.of_test), (max(1, self.n_replicates - 1), max(1, self.n_groups - 1))
+        parts, freedoms = (self.of_replicates, self.of_test), self._freedoms
         total = sum(parts)
         if total == 0:
             return 0.0
@@ -108,31 +117,43 @@ class Estimate:
         return float(ndtr(-np.copysign(z, t)))
 
 
-def estimate(values: Array, shares: Array, inflation: float = 1.0) -> Estimate:
+def estimate(
+    values: Array, shares: Array, of_replicates: float | None = None, freedom: float | None = None
+) -> Estimate:
     """The mean of usable replicates.
 
-    values: (R,), shares: (R, n_groups) as in Scores; inflation multiplies the variance of replicates. With one
-    replicate its variance is unknown, NaN.
+    values: (R,), shares: (R, n_groups) as in Scores; of_replicates: the variance of the mean that comes from them, with
+    so many degrees of freedom, else that of independent replicates. With one replicate it is unknown, NaN.
     """
     n_replicates, n_groups = shares.shape
     if n_replicates == 0:
-        return Estimate(np.nan, 0, np.nan, np.nan, n_groups)
+        return Estimate(np.nan, 0, np.nan, np.nan, n_groups, 0)
     of_mean = shares.mean(axis=0)
     of_rows = n_groups / max(1, n_groups - 1) * float(of_mean @ of_mean)
     if n_replicates == 1:
-        return Estimate(float(values[0]), 1, np.nan, of_rows, n_groups)
-    of_replicates = inflation * float(values.var(ddof=1)) / n_replicates
+        return Estimate(float(values[0]), 1, np.nan, of_rows, n_groups, 0)
+    if of_replicates is None or freedom is None:
+        of_replicates, freedom = float(values.var(ddof=1)) / n_replicates, n_replicates - 1
     interaction = float(((shares - of_mean) ** 2).sum()) / (n_replicates - 1)
     of_test = max(0.0, of_rows - interaction / n_replicates)
-    return Estimate(float(values.mean()), n_replicates, of_replicates, of_test, n_groups)
+    return Estimate(float(values.mean()), n_replicates, of_replicates, of_test, n_groups, freedom)
 
 
 @dataclass(frozen=True)
 class Study:
-    """All cells by one metric, signed so that higher is better: one set of test rows, the same draws for every cell."""
+    """All cells by one metric, signed so that higher is better: one set of test rows, the same draws for every cell.
+
+    n_pool: rows that draws are cut from, infinite where they are fresh; crossed: of a learner the size, and the values
+    (k, k) of its draws crossed with its initialisations.
+    """
 
     cells: Mapping[CellName, Scores]
-    inflation: Mapping[int, float]  # of the variance of replicates, by n_train; 1 where draws overlap little
+    n_pool: float = np.inf
+    crossed: Mapping[str, tuple[int, Array]] = field(default_factory=dict)
+
+    @cached_property
+    def spread(self) -> Spread:
+        return Spread({name: cell.values for name, cell in self.cells.items()}, self.n_pool, self.crossed)
 
     def estimate(self, weights: Mapping[CellName, float]) -> Estimate:
         """A weighted sum of cells, paired by replicate and by test row: {a: 1, b: -1} is how much a is above b.
@@ -140,10 +161,12 @@ class Study:
         Replicates count in which every cell of the sum has a usable fit.
         """
         usable = np.logical_and.reduce([self.cells[name].is_usable for name in weights])
-        values = sum(weight * self.cells[name].values[usable] for name, weight in weights.items())
-        shares = sum(weight * self.cells[name].shares[usable] for name, weight in weights.items())
-        inflation = max(self.inflation[n_train] for _, n_train in weights)
-        return estimate(np.asarray(values), np.asarray(shares), inflation)
+        values = np.asarray(sum(weight * self.cells[name].values[usable] for name, weight in weights.items()))
+        shares = np.asarray(sum(weight * self.cells[name].shares[usable] for name, weight in weights.items()))
+        variance = self.spread.of(weights)
+        if variance is None:
+            return estimate(values, shares)
+        return estimate(values, shares, variance.of_mean(len(values)), variance.freedom)
 
     def means(self) -> dict[CellName, float]:
         """Cells with at least one usable replicate."""
@@ -152,28 +175,30 @@ class Study:
     def resamples(self, n_resamples: int, seed: int) -> dict[CellName, Array]:
         """What the cells' means might have been, (n_resamples,) each; resample i is one draw for all cells together.
 
-        Replicates: Student's t with the cells' common degrees of freedom, through random weights of the replicates'
-        deviations. Test rows: normal, with the covariance of the cells. Cells with fewer than two usable replicates
-        are left out.
+        Replicates: Student's t, each cell with its own variance and degrees of freedom, correlated as the replicates'
+        deviations are, through random weights of them. Test rows: normal, with the covariance of the cells. Cells with
+        fewer than two usable replicates are left out.
         """
         names = [name for name, cell in self.cells.items() if cell.is_usable.sum() >= 2]
         if not names:
             return {}
         rng = np.random.default_rng(seed)
-        n_replicates = len(self.cells[names[0]].values)
-        counts = np.array([self.cells[name].is_usable.sum() for name in names])
         values = np.stack([self.cells[name].values for name in names])  # (n_cells, n_replicates)
         means = np.nanmean(values, axis=1)
-        spread = np.sqrt([self.inflation[n_train] for _, n_train in names] / (counts * (counts - 1)))
-        deviations = np.nan_to_num(values - means[:, None]) * spread[:, None]
-        weights = rng.normal(size=(n_resamples, n_replicates))
-        freedom = n_replicates - 1
-        weights *= np.sqrt(freedom / rng.chisquare(freedom, n_resamples))[:, None]
-        noise = rng.normal(size=(n_resamples, len(names))) @ _root(self._test_covariance(names)).T
-        drawn = means + weights @ deviations.T + noise
+        deviations = np.nan_to_num(values - means[:, None])
+        lengths = np.sqrt((deviations**2).sum(axis=1, keepdims=True))
+        estimates = [self.estimate({name: 1}) for name in names]
+        weights = rng.normal(size=(n_resamples, values.shape[1]))
+        normal = weights @ (deviations / np.where(lengths > 0, lengths, 1)).T  # (n_resamples, n_cells)
+        luck = rng.random(n_resamples)  # how small the variances came out, for all cells alike
+        for i, e in enumerate(estimates):
+            freedom = max(1.0, e.freedom_of_replicates)
+            normal[:, i] *= np.sqrt(e.of_replicates * freedom / chi2.ppf(luck, freedom))
+        noise = rng.normal(size=(n_resamples, len(names))) @ _root(self.test_covariance(names)).T
+        drawn = means + normal + noise
         return {name: drawn[:, i] for i, name in enumerate(names)}
 
-    def _test_covariance(self, names: list[CellName]) -> Array:
+    def test_covariance(self, names: list[CellName]) -> Array:
         """(n_cells, n_cells): of the cells' means over test sets, less what replicates count already."""
         counts = np.array([self.cells[name].is_usable.sum() for name in names])
         shares = np.stack([self.cells[name].shares for name in names])  # (n_cells, n_replicates, n_groups)
@@ -194,38 +219,6 @@ def _root(covariance: Array) -> Array:
     return vectors * np.sqrt(np.maximum(values, 0))
 
 
-def inflations(values: Mapping[CellName, Array], n_pool: int) -> dict[int, float]:
-    """By how much the variance of replicates is to be multiplied at each size, 1 up to half the pool.
-
-    values: of the cells' replicates, NaN where there is no usable fit.
-    Above half the pool the replicates share most rows and vary less than fresh draws would. The log variance of the
-    smaller sizes, a line in log n with one slope for all learners and an intercept for each, is extended to the larger
-    ones; the factor of a size is the geometric mean over learners, at least 1.
-    """
-    variances = {
-        name: float(np.nanvar(of_cell, ddof=1)) for name, of_cell in values.items() if np.isfinite(of_cell).sum() >= 2
-    }
-    known = {name: np.log(variance) for name, variance in variances.items() if variance > 0}
-    factors = dict.fromkeys(sorted({n_train for _, n_train in values}), 1.0)
-    small = {name: value for name, value in known.items() if name[1] <= n_pool / 2}
-    centres = {}  # learner -> mean log n, mean log variance of its smaller sizes
-    for learner in {learner for learner, _ in small}:
-        points = [(np.log(n), value) for (name, n), value in small.items() if name == learner]
-        centres[learner] = np.mean(points, axis=0)
-    deviations = np.array([(np.log(n), value) - centres[learner] for (learner, n), value in small.items()])
-    spread = float((deviations[:, 0] ** 2).sum()) if len(deviations) else 0.0
-    slope = min(0.0, float(deviations.prod(axis=1).sum()) / spread) if spread > 0 else 0.0
-    for n_train in factors:
-        if n_train > n_pool / 2:
-            ratios = [
-                centres[learner][1] + slope * (np.log(n) - centres[learner][0]) - value
-                for (learner, n), value in known.items()
-                if n == n_train and learner in centres
-            ]
-            factors[n_train] = max(1.0, float(np.exp(np.mean(ratios)))) if ratios else 1.0
-    return factors
-
-
 @dataclass(frozen=True)
 class Split:
     """Variance of one fit's value by where it comes from; sums to the variance of a single measurement."""
@@ -236,19 +229,33 @@ class Split:
     test: float
 
 
+def _square(draws: NDArray[np.int64], inits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(k, k): which fit has this draw and this initialisation, for the largest k of which all are there."""
+    places = {(int(d), int(i)): fit for fit, (d, i) in enumerate(zip(draws, inits, strict=True))}
+    k = 0
+    while all((d, k) in places and (k, d) in places for d in range(k + 1)):
+        k += 1
+    return np.array([[places[d, i] for i in range(k)] for d in range(k)], dtype=np.int64).reshape(k, k)
+
+
+def square_of(values: Array, draws: NDArray[np.int64], inits: NDArray[np.int64]) -> Array | None:
+    """The values (k, k) of k draws crossed with k initialisations, None where k < 2 or a fit is not usable."""
+    square = _square(draws, inits)
+    if len(square) < 2 or not np.isfinite(values[square]).all():
+        return None
+    return values[square]
+
+
 def variance_split(values: Array, shares: Array, draws: NDArray[np.int64], inits: NDArray[np.int64]) -> Split | None:
     """Two-way analysis of variance of crossed draws and initialisations, random effects (Searle et al. 1992, ch. 4).
 
     values: (n_fits,), shares: (n_fits, n_groups); draws, inits: (n_fits,) which of each a fit has. The complete square
     of 0 .. k-1 counts; None where a fit of it is missing or not usable, or k < 2. Negative components are taken as 0.
     """
-    k = 1 + max((i for i in range(len(values)) if ((draws == 0) & (inits == i)).any()), default=-1)
-    places = {(int(d), int(i)): fit for fit, (d, i) in enumerate(zip(draws, inits, strict=True))}
-    cells = [[places.get((d, i)) for i in range(k)] for d in range(k)]
-    if k < 2 or any(fit is None or not np.isfinite(values[fit]) for row in cells for fit in row):
+    if (m := square_of(values, draws, inits)) is None:
         return None
-    square = np.array(cells, dtype=np.int64)
-    m = values[square]  # (draws, initialisations)
+    square = _square(draws, inits)
+    k = len(m)
     rows, columns = m.mean(axis=1), m.mean(axis=0)
     residuals = m - rows[:, None] - columns[None] + m.mean()
     mean_square = float((residuals**2).sum()) / (k - 1) ** 2

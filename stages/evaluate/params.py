@@ -8,13 +8,11 @@ from stages.common.params import Section
 
 
 class Claims(Section):
-    """Which learners the six statements are about, and the limits they are tested against."""
+    """Which learners the statements are about, and the limits they are tested against."""
 
     alpha: float = Field(gt=0, lt=0.5)
     simple: str = Field(min_length=1)
     networks: list[str]
-    plateau_margin: float = Field(gt=0)
-    order_margin: float = Field(ge=0)
     settled_tau: float = Field(gt=-1, le=1)
     engineered: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
 
@@ -25,17 +23,24 @@ class Evaluate(Section):
     confidence: float = Field(gt=0.5, lt=1)
     n_resamples: int = Field(ge=200)
     seed: int = Field(ge=0)
+    smallest_gain: float | None = Field(gt=0)
+    smallest_share: float = Field(gt=0, lt=1)
     claims: Claims
 
 
 class Advice(Section):
     """The whole section."""
 
-    min_gain: float = Field(ge=0)
     certainty: float = Field(gt=0.5, lt=1)
     target: float | None
     cost_per_label: float | None = Field(ge=0)
     cost_per_hour: float | None = Field(ge=0)
+
+
+class AdviceRules(Advice):
+    """With the smallest gain worth having, in units of the metric."""
+
+    min_gain: float = Field(ge=0)
 
 
 class Metric(Section):

@@ -48,7 +48,7 @@ def sizes_up_to(n_pool: int, n_classes: int, path: str, rarest: float = 1.0) -> 
     crossed = [n for n in full if n <= min(16_384, top // 4)]
     return {
         "sizes": {"smoke": quick[:2], "quick": quick, "full": full},
-        "variance_size": {"smoke": quick[0], "quick": None, "full": crossed[-1] if crossed else full[0]},
+        "variance_size": {"smoke": quick[0], "quick": quick[0], "full": crossed[-1] if crossed else full[0]},
     }
 
 

@@ -1,0 +1,98 @@
+"""Variances over fresh draws: moderated, of draws that share rows, and with failures among the fits."""
+
+import numpy as np
+import pytest
+
+from stages.evaluate.spread import Spread
+
+SIZES = (64, 128, 256, 512, 1024)
+LEARNERS = ("a", "b", "c", "d")
+
+
+def drawn(
+    rng: np.random.Generator, n_replicates: int = 3, of_draw: float = 1.0, of_init: float = 0.0, pool: float = np.inf
+):
+    """Values of every cell, and of the first size crossed: effects of rows that are the pool's or a draw's own, and of
+    initialisations."""
+    values, crossed = {}, {}
+    for learner in LEARNERS:
+        common = rng.normal()
+        for n in SIZES:
+            shared = n / pool
+            draws = np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=n_replicates)
+            inits = rng.normal(size=n_replicates)
+            scale = np.sqrt(SIZES[0] / n)
+            values[learner, n] = scale * (of_draw * draws + of_init * inits)
+            if n == SIZES[0]:
+                crossed[learner] = (n, of_draw * draws[:3, None] + of_init * inits[None, :3])
+    return values, crossed
+
+
+def test_alike_variances_are_moderated_and_a_single_cell_is_its_own():
+    rng = np.random.default_rng(0)
+    values, _ = drawn(rng, 3)
+    spread = Spread(values, np.inf)
+    assert spread.slope == pytest.approx(-1, abs=0.5)
+    found = spread.of({("a", 256): 1.0})
+    assert found is not None
+    assert found.freedom > 5
+    alone = Spread({("a", 256): values["a", 256]}, np.inf).of({("a", 256): 1.0})
+    assert alone is not None
+    assert (alone.total, alone.freedom) == (pytest.approx(values["a", 256].var(ddof=1)), 2)
+    assert alone.of_mean(3) == pytest.approx(values["a", 256].var(ddof=1) / 3)
+
+
+def test_variances_that_scatter_more_than_they_should_are_left_alone():
+    rng = np.random.default_rng(0)
+    values = {(name, n): rng.normal(size=4) * np.exp(rng.normal() * 3) for name in LEARNERS for n in SIZES}
+    spread = Spread(values, np.inf)
+    found = spread.of({("b", 256): 1.0})
+    assert found is not None
+    assert found.freedom < 4.5
+    assert spread.prior_freedom < 1.5
+
+
+@pytest.mark.parametrize("share", [0.125, 0.5, 1.0])
+@pytest.mark.parametrize(("of_draw", "of_init"), [(1.0, 0.0), (1.0, 1.0), (0.1, 1.0)])
+def test_shared_rows_do_not_narrow_the_variance_of_a_mean(share, of_draw, of_init):
+    rng = np.random.default_rng(1)
+    pool = SIZES[-1] / share
+    truth, found = [], []
+    for _ in range(400):
+        values, crossed = drawn(rng, 5, of_draw, of_init, pool)
+        variance = Spread(values, pool, crossed).of({("a", SIZES[-1]): 1.0})
+        assert variance is not None
+        found.append(variance.of_mean(5))
+        truth.append(values["a", SIZES[-1]].mean())
+    ratio = np.mean(found) / np.var(truth)
+    assert 0.9 < ratio < 2.2
+
+
+def test_without_crossed_fits_all_of_the_spread_counts_as_that_of_draws():
+    values, crossed = drawn(np.random.default_rng(2), 5, 0.01, 1.0, pool=2 * SIZES[-1])
+    known, unknown = (Spread(values, 2 * SIZES[-1], c).of({("a", SIZES[-1]): 1.0}) for c in (crossed, None))
+    assert known is not None
+    assert unknown is not None
+    assert (known.draw < 0.3, unknown.draw) == (True, 1.0)
+    assert unknown.of_mean(5) > 2 * known.of_mean(5)
+
+
+def test_a_rare_failure_is_found_and_widens_the_learners_other_cells():
+    rng = np.random.default_rng(3)
+    values, _ = drawn(rng, 10)
+    before = Spread(values, np.inf)
+    assert before.failing == {}
+    values["a", 128] = values["a", 128].copy()
+    values["a", 128][4] -= 30
+    after = Spread(values, np.inf)
+    assert after.failing == {"a": (1, 50)}
+    wide, narrow = (spread.of({("a", 512): 1.0}) for spread in (after, before))
+    assert wide is not None
+    assert narrow is not None
+    assert wide.total > 5 * narrow.total
+
+
+def test_a_sum_without_two_common_replicates_has_no_variance():
+    values = {("a", 64): np.array([1.0, np.nan, np.nan]), ("b", 64): np.array([np.nan, 1.0, 2.0])}
+    assert Spread(values, np.inf).of({("a", 64): 1.0, ("b", 64): -1.0}) is None
+    assert Spread(values, np.inf).of({("b", 64): 1.0, ("c", 64): -1.0}) is None
