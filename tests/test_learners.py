@@ -20,10 +20,10 @@ from stages.train import params
 from stages.train.__main__ import make_learner
 from stages.train.blocks import NetworkEncoder
 from stages.train.boosting import LightGBM, Rounds, Sklearn
-from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, held_out, tune_and_fit
+from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, held_out, latest, tune_and_fit
 from stages.train.encoders import Encoder, SparseEncoder, n_ordered
 from stages.train.engineered import NGRAM_SCALE, EngineeredEncoder, HogEncoder, NgramEncoder
-from stages.train.fits import Draw, Job, Record, in_all, log_loss
+from stages.train.fits import Draw, Job, Record, TooFewRows, in_all, log_loss
 from stages.train.logistic_regression import LogisticRegressionLearner
 from tests.conftest import ROOT
 
@@ -396,6 +396,15 @@ def test_held_out_rows_are_capped():
     assert held_out(1000, None, BUDGET).sum() == 200
 
 
+def test_with_times_the_latest_rows_are_held_out_those_of_one_moment_together():
+    times = np.random.default_rng(0).permutation(np.repeat(np.arange(50), 4))
+    held = latest(times, BUDGET)
+    assert times[held].min() == 40
+    assert times[~held].max() == 39
+    with pytest.raises(TooFewRows, match="all rows are of one moment"):
+        latest(np.zeros(100, np.int64), BUDGET)
+
+
 def test_too_few_groups_to_hold_one_out_are_refused():
     with pytest.raises(InputError, match=r"n_train=100: 1 groups are too few .* raise scale.sizes"):
         held_out(100, np.zeros(100, np.int64), BUDGET)
@@ -535,7 +544,7 @@ def prepared(blobs) -> None:
     for side, rows in {"pool": np.arange(400), "test": np.arange(400, 600)}.items():
         artefacts.save_features(side, features, rows)
     artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
-    artefacts.save_json(artefacts.FEATURES / "layout.json", {"n_classes": 2, "is_grouped": False})
+    artefacts.save_json(artefacts.FEATURES / "layout.json", {"n_classes": 2, "held_out_by": "row"})
     orders = np.stack([np.random.default_rng(draw).permutation(400) for draw in range(3)])
     for n in (64, 128):
         artefacts.save_array(artefacts.subset_path(n), orders[:, :n])

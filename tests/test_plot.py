@@ -150,7 +150,7 @@ def results(set_params):
             "target": "y",
             "classes": ["no", NASTY],
             "pool_class_rows": [5, 6],
-            "split": {"how": "random", "meaning": "rows at random", "is_grouped": False},
+            "split": {"how": "random", "meaning": "rows at random", "is_grouped": False, "counted_by": "row"},
             "rows": {"known": 20, "pool": 11, "test": 9},
             "dropped": [{"reason": "none", "rows": 0}],
             "left_out": [{"column": "<i>d", "reason": "an id"}],

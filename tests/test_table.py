@@ -277,7 +277,7 @@ def test_a_group_never_stands_on_both_sides_and_is_no_feature(set_params):
     prepare.main()
     pool, test = (np.load(artefacts.FEATURES / f"{side}_groups.npy") for side in ("pool", "test"))
     assert not set(pool) & set(test)
-    assert artefacts.load_json(artefacts.FEATURES / "layout.json")["is_grouped"]
+    assert artefacts.load_json(artefacts.FEATURES / "layout.json")["held_out_by"] == "group"
     card = artefacts.load_json(PREPARED / "dataset.json")
     assert "who" not in {column["name"] for column in card["columns"]}
     assert {"column": "who", "reason": "names the rows' group"} in card["left_out"]
@@ -346,6 +346,24 @@ def test_rows_that_repeat_in_time_are_counted_as_the_split_removes_them(set_para
     n_pool = len(np.load(PREPARED / "pool_labels.npy"))
     assert n_pool == N // 2
     assert sizes[-1] == n_pool
+
+
+def test_the_latest_test_rows_count_by_blocks_of_time(set_params):
+    at = np.repeat(pd.date_range("2020-01-01", periods=N // 4), 4)
+    frame(at=at).to_csv("my.csv", index=False)
+    found = source(Path("my.csv"), time="at", split="time")
+    set_params(dataset=found.model_dump())
+    prepare.main()
+    assert artefacts.load_json(artefacts.FEATURES / "layout.json")["held_out_by"] == "time"
+    split = artefacts.load_json(PREPARED / "dataset.json")["split"]
+    assert (split["is_grouped"], split["counted_by"]) == (True, "block of time")
+    pool, test = (
+        np.array(artefacts.load_array(artefacts.FEATURES / f"{side}_groups.npy")) for side in ("pool", "test")
+    )
+    assert len(np.unique(pool)) == 75  # moments
+    assert 20 <= len(np.unique(test)) <= 30  # of 25 moments
+    assert all(len(set(test[start : start + 4])) == 1 for start in range(0, 100, 4))
+    assert (np.diff(test) >= 0).all()
 
 
 def test_a_group_of_most_rows_is_named(tmp_path):

@@ -103,7 +103,7 @@ def check_grid(grid: GridParams) -> None:
 
 
 def load_groups(card: Mapping[str, Json]) -> NDArray[np.int64] | None:
-    """The groups of the test rows, numbered from 0; None where rows come alone."""
+    """The groups, or blocks of time, of the test rows, numbered from 0; None where rows come alone."""
     if not card["split"]["is_grouped"]:
         return None
     return np.unique(artefacts.load_array(FEATURES / "test_groups.npy"), return_inverse=True)[1].astype(np.int64)

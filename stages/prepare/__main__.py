@@ -23,7 +23,13 @@ MEANING = {
     "time": "the latest rows are held out: the test asks about what comes after all that was seen",
 }
 REPORT = "this should not happen: please report it with the file's first lines"
-GROUPED = ("day", "group")  # splits of which no group of rows stands on both sides
+HELD_OUT_BY = {"day": "group", "group": "group", "time": "time"}  # what rows are held out by inside the n labels
+COUNTED_BY = {
+    "day": "day",
+    "group": "group",
+    "time": "block of time",
+}  # what test rows count by: rows of one go together
+N_BLOCKS = 30  # of time, in a test set of the latest rows
 
 
 def main() -> None:
@@ -47,14 +53,14 @@ def main() -> None:
     if source.n_pool is not None and len(pool_rows) != source.n_pool:
         what = f"dataset.n_pool={source.n_pool}, but the pool has {len(pool_rows)} rows"
         raise InputError(f"{what}: the file is another than the composed one; run `python -m stages.compose` again")
-    groups = table.groups if table.groups is not None else np.arange(len(table.labels))
+    groups = groups_of(table, source.split, test_rows)
 
     for side, rows in {"pool": pool_rows, "test": test_rows}.items():
         artefacts.save_features(side, table.features, rows)
         artefacts.save_array(FEATURES / f"{side}_groups.npy", groups[rows].astype(np.int64))
         artefacts.save_array(PREPARED / f"{side}_labels.npy", table.labels[rows])
     # What training needs to know, apart from the card: rewording that retrains nothing.
-    layout = {"n_classes": len(table.classes), "is_grouped": source.split in GROUPED}
+    layout = {"n_classes": len(table.classes), "held_out_by": HELD_OUT_BY.get(source.split, "row")}
     artefacts.save_json(FEATURES / "layout.json", layout)
     warnings = table.warnings + told_of_repeats(found) + (leaks(table, pool_rows, source.seed) if source.target else [])
     card = data_card(table, source, pool_rows, test_rows, n_dropped, warnings)
@@ -74,6 +80,21 @@ def stamp(path: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of a file, or of all files of a folder."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+
+
+def groups_of(table: Table, how: str, test_rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of every row the group it counts by: (n_rows,).
+
+    With a split in time the pool's rows have their place in time, and the test's the block they lie in, N_BLOCKS one
+    after the other; rows of one moment lie in one.
+    """
+    if how != "time" or table.times is None:
+        return table.groups if table.groups is not None else np.arange(len(table.labels))
+    groups = table.times.copy()
+    times = table.times[test_rows]
+    edges = np.unique(np.quantile(times, np.linspace(0, 1, N_BLOCKS + 1)[1:-1], method="higher"))
+    groups[test_rows] = np.searchsorted(edges, times, side="right")
+    return groups
 
 
 def check_stamp(path: str, read_at_first: list[tuple[str, int, int]]) -> None:
@@ -144,7 +165,12 @@ def data_card(
         "target": table.target,
         "classes": table.classes,
         "pool_class_rows": counts.tolist(),
-        "split": {"how": source.split, "meaning": MEANING[source.split], "is_grouped": source.split in GROUPED},
+        "split": {
+            "how": source.split,
+            "meaning": MEANING[source.split],
+            "is_grouped": source.split in COUNTED_BY,
+            "counted_by": COUNTED_BY.get(source.split, "row"),
+        },
         "rows": {
             "known": len(table.labels),
             "pool": len(pool_rows),

@@ -70,10 +70,13 @@ class Setup:
 def load_setup(name: str) -> Setup:
     section = f"learners.{name}"
     layout = artefacts.load_json(FEATURES / "layout.json")
+    by = layout["held_out_by"]
+    groups = None if by == "row" else artefacts.load_array(FEATURES / "pool_groups.npy")
     pool = Pool(
         artefacts.load_features("pool"),
         artefacts.load_array(PREPARED / "pool_labels.npy"),
-        artefacts.load_array(FEATURES / "pool_groups.npy") if layout["is_grouped"] else None,
+        groups if by == "group" else None,
+        groups if by == "time" else None,
     )
     return Setup(
         name,

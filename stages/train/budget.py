@@ -13,11 +13,12 @@ from stages.train.params import Setting, Train
 
 @dataclass(frozen=True)
 class Pool:
-    """All labelled rows; groups is None where rows may be held out one by one."""
+    """All labelled rows; groups is None where rows may be held out one by one, times where they have no order."""
 
     features: Features
     labels: NDArray[np.int64]
     groups: NDArray[np.int64] | None
+    times: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,12 +120,27 @@ def _draws(replicates: Sequence[Replicate], pool: Pool, budget: Train) -> list[D
 
 def _split(rows: NDArray[np.int64], pool: Pool, budget: Train) -> Draw:
     labels = take(pool.labels, rows)
-    groups = None if pool.groups is None else take(pool.groups, rows)
-    held = held_out(len(rows), groups, budget)
+    if pool.times is not None:
+        held = latest(take(pool.times, rows), budget)
+    else:
+        held = held_out(len(rows), None if pool.groups is None else take(pool.groups, rows), budget)
     if len(np.unique(labels[~held])) < 2:
         raise TooFewRows(len(rows), "the rows to fit hold one class only")
     features = pool.features[rows]
     return Draw(features[~held], labels[~held], features[held], labels[held])
+
+
+def latest(times: NDArray[np.int64], budget: Train) -> NDArray[np.bool_]:
+    """Which rows are held out where the test asks about later ones: the latest, all of one moment together: (n,)."""
+    n_held = _n_held(len(times), budget)
+    held = times >= np.partition(times, -n_held)[-n_held]
+    if held.all():
+        raise TooFewRows(len(times), "all rows are of one moment, so none can be held out")
+    return held
+
+
+def _n_held(n: int, budget: Train) -> int:
+    return max(1, min(int(n * budget.validation_share), budget.validation_rows))
 
 
 def held_out(n: int, groups: NDArray[np.int64] | None, budget: Train) -> NDArray[np.bool_]:
@@ -133,7 +149,7 @@ def held_out(n: int, groups: NDArray[np.int64] | None, budget: Train) -> NDArray
     The last ones, which are a stratified sample as every stretch of the order is. With groups (days), the groups of
     the last rows as a whole, so that no group stands on both sides.
     """
-    n_held = max(1, min(int(n * budget.validation_share), budget.validation_rows))
+    n_held = _n_held(n, budget)
     if groups is None:
         return np.arange(n) >= n - n_held
     # Groups by their last appearance, latest first, until they hold n_held rows.
