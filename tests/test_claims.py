@@ -188,9 +188,18 @@ def test_ties_with_the_largest_network_refute_nothing():
     assert verdict_of("both_scales", study) == "refuted"
 
 
+def test_a_corner_without_common_replicates_is_not_tested():
+    cells = {(name, n): [0.7, 0.8, np.nan] for name in ("logistic", "medium") for n in (64, 128)}
+    cells |= {("large", 64): [0.7, 0.8, np.nan], ("large", 128): [np.nan, 0.9, 0.91]}
+    study = of_values(cells)
+    grid = Grid(["logistic", "medium", "large"], [64, 128], NETWORKS, GAIN)
+    found = claims.both_scales(study, grid, RULES, study.resamples(200, 0))
+    assert (found.verdict, found.reason) == ("not tested", "no cell has two replicates in common with large-128")
+
+
 def test_the_most_reliable_way_is_told_among_those_that_the_study_has():
     curves = CHAPTER | {"engineered": [0.7, 0.75, 0.76, 0.77]}
-    cells = planted(curves) | {("large as tuned", 131_072): 0.772, ("large as listed first", 131_072): 0.77}
+    cells = planted(curves) | {("large as tuned", 4096): 0.772, ("large as listed first", 4096): 0.77}
     study = simulated_study(cells, np.random.default_rng(0), n_test=20_000)
     rules = RULES.model_copy(update={"engineered": [["engineered", "logistic"]]})
     found = claims.reliable(study, Grid([*LEARNERS, "engineered"], SIZES, NETWORKS, GAIN), rules)

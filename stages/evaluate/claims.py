@@ -158,6 +158,8 @@ def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[Cell
     if len({name for name, _ in resamples}) < 2 or len({n for _, n in resamples}) < 2:
         return Claim("both_scales", "not tested", "fewer than two sizes or two learners with usable cells")
     others = [name for name in resamples if name != corner and not _missing(study, [corner, name])]
+    if not others:
+        return Claim("both_scales", "not tested", f"no cell has two replicates in common with {corner[0]}-{corner[1]}")
     leads = {name: study.estimate({corner: 1, name: -1}) for name in others}
     p_supported = max(lead.p_above(grid.smallest_gain) for lead in leads.values())
     p_refuted = _simultaneous(study, corner, {name: lead.p_below(-grid.smallest_gain) for name, lead in leads.items()})
@@ -301,12 +303,13 @@ def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
     last, networks = grid.sizes[-2:], rules.networks[-2:]
     if len(last) < 2 or len(networks) < 2:
         return Claim("reliable", "not tested", "fewer than two sizes or two networks")
+    tuning = {f"{networks[1]}{TUNED}": 1.0, f"{networks[1]}{LISTED_FIRST}": -1.0}
     ways: dict[str, dict[CellName, float]] = {
         "a bigger network on more data": {(networks[1], last[1]): 1, (networks[0], last[0]): -1},
-        "tuning": {(f"{networks[1]}{TUNED}", n): 1.0 for n in grid.sizes}
-        | {(f"{networks[1]}{LISTED_FIRST}", n): -1.0 for n in grid.sizes},
+        "tuning": {
+            cell: tuning[cell[0]] for cell in study.cells if cell[0] in tuning
+        },  # of a size that no cell need have
     }
-    ways["tuning"] = {cell: weight for cell, weight in ways["tuning"].items() if cell in study.cells}
     refined = [{(a, last[1]): 1.0, (b, last[1]): -1.0} for a, b in rules.engineered]
     taken = {rules.simple, *(name for pair in rules.engineered for name in pair), *grid.networks}
     others = [{(name, last[1]): 1.0, (rules.simple, last[1]): -1.0} for name in grid.learners if name not in taken]
