@@ -1,14 +1,17 @@
 """How well does the forecaster extrapolate learning curves that it never saw?
 
-python -m benchmarks.extrapolation --data DIR --protocol {published,pipeline,lcdb} --out report.json
+python -m benchmarks.extrapolation --data DIR --protocol NAME --out report.json
 
-DIR holds alab.csv (Alabdulmohsin, Neyshabur, Zhai, NeurIPS 2022) or lcdb11_*.parquet (LCDB 1.1, Yan, Mohr, Viering,
-NeurIPS 2025). The forecaster is given the fit points alone.
+DIR holds alab.csv (Alabdulmohsin, Neyshabur, Zhai, NeurIPS 2022), lcdb11_*.parquet (LCDB 1.1, Yan, Mohr, Viering,
+NeurIPS 2025) or networks_by_data.csv (Gadre et al. 2024). The forecaster is given the fit points alone.
 
 published  fit on the benchmark's training part, RMSLE on its test part; coverage in 4 bins of log x
 pipeline   for h = 2, 4, 8: 8 log-spaced sizes of at most x_max / h within a span of 64; |log error| of the mean over
            the sizes of at least .93 x_max
 lcdb       as pipeline on validation error with its standard errors; the mean of the last three sizes; the median
+networks     the joint law sees language models below 360 million parameters, and is asked for those
+reliability  does a told probability come true? Twice the labels gain 1, 3, 6 % of the last loss, curves of lcdb
+advice       the same of the learner that promises most among five, over today's best; and how many labels it takes
 
 --half takes every other data set or task alone, and --prior another prior than the shipped one: with a prior learned
 on the other half (`python -m benchmarks.learn_prior --half`) no curve that is scored has had a say in the forecast.
@@ -17,45 +20,26 @@ on the other half (`python -m benchmarks.learn_prior --half`) no curve that is s
 import argparse
 import os
 import time
-import zlib
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one process a core, one thread a process
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from benchmarks import promises
+from benchmarks.outside_curves import Array, Task, Trial, in_half, lcdb_tasks, pipeline_tasks, published_tasks
 from stages.common import artefacts
 from stages.common.artefacts import Json
 from stages.common.command import run
-from stages.common.errors import InputError
 from stages.evaluate import laws
 from stages.evaluate.laws import Curve
 
-Array = NDArray[np.float64]
 HORIZONS = (2, 4, 8)
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
-N_SIZES, SPAN, TOP_SHARE, N_BINS = 8, 64, 0.93, 4
-
-
-@dataclass(frozen=True)
-class Task:
-    """A curve to extrapolate: what the forecaster sees, and the points it is scored on."""
-
-    name: str
-    data_set: str
-    x: Array
-    y: Array
-    errors: Array | None
-    x_score: Array
-    y_score: Array
+N_BINS = 4
 
 
 def main() -> None:
@@ -70,6 +54,9 @@ def main() -> None:
     trial = Trial(arguments.data, arguments.half, arguments.prior, arguments.processes)
     report = PROTOCOLS[arguments.protocol](trial)
     artefacts.save_json(arguments.out, {"protocol": arguments.protocol, "half": arguments.half} | report)
+    if "bins" in report:
+        print(promises.told(report))
+        return
     for horizon, part in report.get("horizons", {"": report}).items():
         others = ", ".join(f"{name} {value:.4f}" for name, value in part["baselines"].items())
         print(
@@ -79,53 +66,41 @@ def main() -> None:
         )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Where the curves lie, which half of them is taken (None: all), what prior forecasts them, on how many cores."""
-
-    data: Path
-    half: int | None = None
-    prior: Path = laws.PRIOR
-    n_processes: int = 2
-
-    def graded(self, tasks: Sequence[Task], grade: Callable[[Task], Json], summarise: Callable[..., float]) -> Json:
-        """Every task graded in a pool of processes, and the figures over all of them."""
-        started = time.perf_counter()
-        with ProcessPoolExecutor(self.n_processes, initializer=laws.ship, initargs=(self.prior,)) as pool:
-            curves = list(pool.map(grade, in_half(tasks, self.half), chunksize=8))
-        return {
-            "headline": float(summarise([curve["score"] for curve in curves])),
-            "coverage80": float(np.mean(np.concatenate([curve["covered80"] for curve in curves]))),
-            "coverage95": float(np.mean(np.concatenate([curve["covered95"] for curve in curves]))),
-            "median_width80": float(np.median([curve["width80"] for curve in curves])),
-            "median_width95": float(np.median([curve["width95"] for curve in curves])),
-            "n_curves": len(curves),
-            "seconds": round(time.perf_counter() - started, 1),
-            "baselines": {
-                name: float(summarise([curve["baselines"][name] for curve in curves])) for name in BASELINES
-            },
-            "curves": curves,
-        }  # fmt: skip
-
-
-def in_half(tasks: Sequence[Task], half: int | None) -> list[Task]:
-    """The tasks whose data set falls into a half by the hash of its name: no data set stands in both."""
-    return [task for task in tasks if half is None or zlib.crc32(task.data_set.encode()) % 2 == half]
+def graded(trial: Trial, tasks: Sequence[Task], grade: Callable[[Task], Json], summarise: Callable[..., float]) -> Json:
+    """Every task graded in a pool of processes, and the figures over all of them."""
+    started = time.perf_counter()
+    curves = trial.mapped(grade, in_half(tasks, trial.half))
+    return {
+        "headline": float(summarise([curve["score"] for curve in curves])),
+        "coverage80": float(np.mean(np.concatenate([curve["covered80"] for curve in curves]))),
+        "coverage95": float(np.mean(np.concatenate([curve["covered95"] for curve in curves]))),
+        "median_width80": float(np.median([curve["width80"] for curve in curves])),
+        "median_width95": float(np.median([curve["width95"] for curve in curves])),
+        "n_curves": len(curves),
+        "seconds": round(time.perf_counter() - started, 1),
+        "baselines": {
+            name: float(summarise([curve["baselines"][name] for curve in curves])) for name in BASELINES
+        },
+        "curves": curves,
+    }  # fmt: skip
 
 
 def published(trial: Trial) -> Json:
-    return trial.graded(published_tasks(trial.data), grade_published, np.mean)
+    return graded(trial, published_tasks(trial.data), grade_published, np.mean)
 
 
 def pipeline(trial: Trial) -> Json:
-    return {"horizons": {str(h): trial.graded(pipeline_tasks(trial.data, h), grade_end, np.mean) for h in HORIZONS}}
+    return {"horizons": {str(h): graded(trial, pipeline_tasks(trial.data, h), grade_end, np.mean) for h in HORIZONS}}
 
 
 def lcdb(trial: Trial) -> Json:
-    return {"horizons": {str(h): trial.graded(lcdb_tasks(trial.data, h), grade_end, np.median) for h in HORIZONS}}
+    return {"horizons": {str(h): graded(trial, lcdb_tasks(trial.data, h), grade_end, np.median) for h in HORIZONS}}
 
 
-PROTOCOLS: dict[str, Callable[[Trial], Json]] = {"published": published, "pipeline": pipeline, "lcdb": lcdb}
+PROTOCOLS: dict[str, Callable[[Trial], Json]] = {
+    "published": published, "pipeline": pipeline, "lcdb": lcdb,
+    "networks": promises.networks, "reliability": promises.reliability, "advice": promises.advice,
+}  # fmt: skip
 
 
 def grade_published(task: Task) -> Json:
@@ -206,88 +181,6 @@ BASELINES: dict[str, Callable[[Task, Array], Array]] = {
     "offset_power_law": offset_power_law,
     "last_value": last_value,
 }
-
-
-def published_tasks(data: Path) -> list[Task]:
-    found = []
-    for name, curve in alab_curves(data):
-        fit = curve[curve["Training"] == 1].drop_duplicates("x", keep="last")
-        score = curve[curve["Training"] == 0]
-        found.append(
-            Task(
-                name,
-                task_of(name),
-                _floats(fit["x"]),
-                _floats(fit["y"]),
-                None,
-                _floats(score["x"]),
-                _floats(score["y"]),
-            )
-        )
-    return found
-
-
-def pipeline_tasks(data: Path, horizon: int) -> list[Task]:
-    found = []
-    for name, curve in alab_curves(data):
-        curve = curve.drop_duplicates("x", keep="last")
-        x, y = _floats(curve["x"]), _floats(curve["y"])
-        if (kept := thinned(x, horizon)) is not None:
-            scored = x >= TOP_SHARE * x[-1]
-            found.append(Task(name, task_of(name), x[kept], y[kept], None, x[scored], y[scored]))
-    return found
-
-
-def task_of(name: str) -> str:
-    """Domain/Task of Domain/Task/Model."""
-    return name.rsplit("/", 1)[0]
-
-
-def alab_curves(data: Path) -> list[tuple[str, pd.DataFrame]]:
-    table = pd.read_csv(_file(data, "alab.csv")).rename(columns={"Seen Examples": "x", "Loss": "y"})
-    groups = table.groupby(["Domain", "Task", "Model"], sort=True)
-    return [("/".join(map(str, key)), curve.sort_values("x", kind="stable")) for key, curve in groups]
-
-
-def lcdb_tasks(data: Path, horizon: int) -> list[Task]:
-    table = pd.read_parquet(_file(data, "lcdb11_*.parquet"))
-    error, deviation = (next(c for c in table.columns if c.startswith(prefix)) for prefix in ("err_v", "se_v"))
-    found = []
-    for (data_set, learner), curve in table.groupby(["openml_id", "learner"], sort=True):
-        curve = curve[np.isfinite(curve[error])].sort_values("n_train")
-        x, y, errors = (_floats(curve[column]) for column in ("n_train", error, deviation))
-        if len(x) < N_SIZES or (y <= 0).any() or (kept := thinned(x, horizon)) is None:
-            continue
-        found.append(Task(f"{data_set}/{learner}", str(data_set), x[kept], y[kept], errors[kept], x[-3:], y[-3:]))
-    return found
-
-
-def thinned(x: Array, horizon: int) -> NDArray[np.int64] | None:
-    """The 8 sizes nearest to log-spaced ones in [x_max / horizon / 64, x_max / horizon]; None where there are fewer."""
-    top = x[-1] / horizon
-    within = [int(i) for i in np.flatnonzero((x <= top * (1 + 1e-9)) & (x >= top / SPAN * (1 - 1e-9)))]
-    if len(within) < N_SIZES:
-        return None
-    kept = []
-    for wanted in np.geomspace(x[within[0]], x[within[-1]], N_SIZES)[::-1]:
-        kept.append(min(within, key=partial(_distance, x, wanted)))
-        within.remove(kept[-1])
-    return np.array(sorted(kept))
-
-
-def _distance(x: Array, wanted: float, i: int) -> float:
-    return abs(float(np.log(x[i] / wanted)))
-
-
-def _floats(column: pd.Series) -> Array:
-    return column.to_numpy(dtype=np.float64)
-
-
-def _file(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise InputError(f"{folder} holds no {pattern}; name the folder of the outside curves with --data")
-    return found[0]
 
 
 if __name__ == "__main__":

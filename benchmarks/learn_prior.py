@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.extrapolation import HORIZONS, Task, in_half, lcdb_tasks, pipeline_tasks
+from benchmarks.extrapolation import HORIZONS
+from benchmarks.outside_curves import Task, in_half, lcdb_tasks, pipeline_tasks
 from stages.common import artefacts
 from stages.evaluate import laws
 

@@ -1,34 +1,50 @@
-"""How often verdicts and bands err: studies simulated at the boundary of every null hypothesis.
+"""How often verdicts and bands err, and how often verdicts see what is there: studies whose truth is known.
 
-    python -m benchmarks.verdicts [--studies 2000] [--cases both_scales shared] [--processes 2] --out FILE
+    python -m benchmarks.verdicts [--studies 2000] [--only verdicts bands power] [--worlds NAME ...] [--processes 2]
+                                  [--out FILE]
 
-A verdict that errs in more than .06 of the studies, or a band that covers less than .93 of them, is named if that is
-significant (one-sided binomial tests, Holm over all cases, 1 %). Prints one line a case, and writes JSON.
+Verdicts are simulated at the boundary of what they deny, bands on the chapter's curves, both in worlds that each spoil
+one thing; power in two worlds that spoil nothing. A verdict that errs in more than .06 of the studies, or a band that
+holds less than .93 of the truths in cells without a mark, is named if that is significant (one-sided binomial tests,
+Holm over all cases, 1 %); so is a band without a mark more than 1.4 times as wide as with the true variances, and a clean world of
+which more than .05 of the learners carry a mark. Prints tables in Markdown, and writes JSON.
 """
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
+from scipy.stats import binomtest
 
 from stages.evaluate import claims
-from stages.evaluate.claims import Grid
-from stages.evaluate.estimates import CellName, Scores, Study
-from stages.evaluate.metrics import accuracy, roc_auc
+from stages.evaluate.claims import LISTED_FIRST, TUNED, Grid
+from stages.evaluate.curves import LEAST_GROUPS, LEAST_WRONG
+from stages.evaluate.estimates import CellName, Scores, Study, holm
+from stages.evaluate.metrics import chance, roc_auc
 from stages.evaluate.params import Claims
+from stages.evaluate.spread import MOST_SHARED, Crossed
 
 Array = NDArray[np.float64]
+Curves = Mapping[str, Sequence[float]]
 SIZES = (65_536, 131_072, 262_144, 524_288, 1_048_576)
 NETWORKS = ("small", "medium", "large")
 LEARNERS = ("simple", "other", *NETWORKS)
 RULES = Claims(alpha=0.05, simple="simple", networks=list(NETWORKS), settled_tau=0.8, engineered=[])
-GAIN = 0.005
+SMALLEST_SHARE = 0.005  # of what guessing leaves: the default of evaluate.smallest_share
+MOST_ERRORS, LEAST_HELD, MOST_WIDTH, MOST_MARKED, LEVEL = 0.06, 0.93, 1.4, 0.05, 0.01
+CHUNK = 125  # studies that a process takes at a time
+ROWS_OF_SMALLEST = 16  # of a pool, that make a draw of the smallest size
+N_FOR_TRUTH = 1000  # studies, two by two on the same test rows, from which true variances are known
 
 
 @dataclass(frozen=True)
@@ -36,10 +52,12 @@ class World:
     """Where a study's numbers come from.
 
     draw, initialisation: standard deviations of a fit's true value at the smallest size; the draw's falls as the square
-    root of the size where `falls`. tails: degrees of freedom of both, normal where 0. missing, broken: shares of fits
-    without a value, and of fits worse by 10 spreads. unequal: the largest network's spread over the simple learner's.
-    pool: rows that draws are cut from, as a multiple of the largest size; infinite where draws are fresh.
-    groups, within: how many groups test rows come in, 0 for rows that come alone, and their intraclass correlation.
+    root of the size where `falls`, and from a pool always. tails: degrees of freedom of both, normal where 0. missing,
+    broken: shares of fits without a value, and of fits worse by 10 spreads. unequal: the largest network's spread over
+    the simple learner's. pool: rows that draws are cut from, as a multiple of the largest size; infinite where draws
+    are fresh; alike: the correlation of what a row of it does at one size with what it does at another. groups, within:
+    how many groups test rows come in, 0 for rows that come alone, and their intraclass correlation.
+    top, stretch: the best value of the curves, and how far they spread below it.
     """
 
     n_replicates: int = 3
@@ -52,59 +70,275 @@ class World:
     broken: float = 0.0
     unequal: float = 1.0
     pool: float = np.inf
+    alike: float = 0.8
     groups: int = 0
     within: float = 0.1
     metric: str = "accuracy"
+    n_classes: int = 2
+    top: float = 0.9
+    stretch: float = 1.0
+
+    @property
+    def smallest_gain(self) -> float:
+        return SMALLEST_SHARE * (1 - chance(self.metric, self.n_classes))
+
+    def curves(self, curves: Curves) -> dict[str, list[float]]:
+        best = max(max(values) for values in curves.values())
+        return {name: [self.top - self.stretch * (best - v) for v in values] for name, values in curves.items()}
 
 
-def simulated(planted: Mapping[CellName, float], world: World, rng: np.random.Generator) -> Study:
+WORLDS = {
+    "clean": World(),
+    "10 replicates": World(n_replicates=10),
+    "heavy tails": World(tails=3),
+    "heavy tails, 10 replicates": World(tails=3, n_replicates=10),
+    "one replicate in ten missing": World(missing=0.1),
+    "one of ten replicates fails": World(broken=0.1, n_replicates=10),
+    "unequal draws": World(unequal=5.0),
+    "an eighth shared": World(pool=8.0, falls=True),
+    "half shared": World(pool=2.0, falls=True),
+    "all shared": World(pool=1.0, falls=True),
+    "half shared, 10 replicates": World(pool=2.0, falls=True, n_replicates=10),
+    "all shared, 10 replicates": World(pool=1.0, falls=True, n_replicates=10),
+    "half shared, rows alike at all sizes": World(pool=2.0, falls=True, alike=1.0),
+    "half shared, rows alike at none": World(pool=2.0, falls=True, alike=0.0),
+    "all shared, initialisations alone": World(
+        pool=1.0, falls=True, n_replicates=10, draw=0.0005, initialisation=0.006
+    ),
+    "an eighth shared, draws alone": World(pool=8.0, falls=True, n_replicates=10, draw=0.02, initialisation=0.0),
+    "half shared, draws alone": World(pool=2.0, falls=True, n_replicates=10, draw=0.02, initialisation=0.0),
+    "half shared, draws alone, 3 replicates": World(pool=2.0, falls=True, draw=0.02, initialisation=0.0),
+    "all shared, draws alone": World(pool=1.0, falls=True, n_replicates=10, draw=0.02, initialisation=0.0),
+    "57 groups": World(groups=57),
+    "12 groups": World(groups=12),
+    "near the ceiling": World(n_test=600, draw=0.0006, initialisation=0.0003, top=0.998, stretch=0.1),
+    "10 classes": World(n_classes=10),
+    "ROC AUC": World(metric="roc_auc"),
+}  # fmt: skip
+CLEAN = ("clean", "10 replicates", "10 classes", "ROC AUC")
+OF_VERDICTS = ("clean", "heavy tails", "one replicate in ten missing", "one of ten replicates fails", "unequal draws",
+               "an eighth shared", "half shared", "all shared", "57 groups", "12 groups", "near the ceiling",
+               "10 classes", "ROC AUC")  # fmt: skip
+OF_MORE_TIES = ("clean", "heavy tails", "one replicate in ten missing")
+DEFAULT = World()
+FLIGHTS_LIKE = World(draw=0.003, initialisation=0.0015, falls=True, n_test=10_000, top=0.76)
+
+# Curves for which all statements clearly hold.
+CHAPTER = {
+    "simple": [0.700, 0.740, 0.755, 0.760, 0.760],
+    "other": [0.660, 0.720, 0.760, 0.780, 0.790],
+    "small": [0.640, 0.700, 0.750, 0.780, 0.800],
+    "medium": [0.620, 0.700, 0.760, 0.810, 0.840],
+    "large": [0.600, 0.700, 0.780, 0.850, 0.900],
+}
+SETTLED = {  # Kendall's tau is .8: one of ten pairs reverses, three learners are level at the smallest size
+    "simple": [0.60, 0.65, 0.70, 0.74, 0.75],
+    "other": [0.60, 0.66, 0.72, 0.77, 0.78],
+    "small": [0.60, 0.67, 0.74, 0.80, 0.81],
+    "medium": [0.72, 0.74, 0.78, 0.83, 0.84],
+    "large": [0.70, 0.75, 0.80, 0.86, 0.87],
+}
+UNSETTLED = {  # two of ten pairs are level at the smallest size, so tau may be .6
+    "simple": [0.60, 0.65, 0.70, 0.74, 0.75],
+    "other": [0.60, 0.66, 0.72, 0.77, 0.78],
+    "small": [0.66, 0.69, 0.74, 0.80, 0.81],
+    "medium": [0.72, 0.75, 0.78, 0.83, 0.84],
+    "large": [0.72, 0.76, 0.80, 0.86, 0.87],
+}
+FLIGHTS = {  # ROC AUC of an earlier recipe with 1,024 to 32,768 labels, taken as shares of right rows
+    "simple": [0.6916, 0.7050, 0.7120, 0.7190, 0.7239],
+    "other": [0.6702, 0.6982, 0.7160, 0.7439, 0.7596],
+    "small": [0.6735, 0.6872, 0.7062, 0.7320, 0.7410],
+    "medium": [0.6779, 0.6950, 0.7180, 0.7400, 0.7517],
+    "large": [0.6754, 0.6929, 0.7125, 0.7405, 0.7540],
+}
+TIES: tuple[CellName, ...] = (("other", 4), ("other", 3), ("medium", 4), ("large", 3), ("medium", 3), ("small", 4),
+                              ("simple", 4), ("large", 2))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """Studies of one truth, and the verdicts that count in them: (label, statement, verdict)."""
+
+    world: str
+    planted: Mapping[CellName, float]
+    counted: Sequence[tuple[str, str, str]]
+
+
+def raised(curves: Curves, **changes: Mapping[int, float]) -> dict[str, list[float]]:
+    """The curves with some places of some learners set to other values."""
+    found = {name: list(values) for name, values in curves.items()}
+    for name, places in changes.items():
+        for place, value in places.items():
+            found[name][place] = value
+    return found
+
+
+def tied(curves: Curves, n_cells: int, value: float) -> dict[str, list[float]]:
+    """The curves with so many cells at this value beside the largest network with the most data."""
+    found = {name: list(values) for name, values in curves.items()}
+    for name, place in TIES[:n_cells]:
+        found[name][place] = value
+    return found
+
+
+def planted_of(curves: Curves, **single: float) -> dict[CellName, float]:
+    """single: values of cells that are no curve, at the second size."""
+    found = {(name, n): value for name, of in curves.items() for n, value in zip(SIZES, of, strict=True)}
+    return found | {(name, SIZES[1]): value for name, value in single.items()}
+
+
+def at_boundaries(name: str) -> list[Case]:
+    """Every statement where what its verdict says is just not so."""
+    world = WORLDS[name]
+    g, curves, top = world.smallest_gain, world.curves(CHAPTER), world.top
+    simple, medium = curves["simple"], curves["medium"]
+    lower = raised(curves, large={4: top - g})  # room for cells above the corner
+    one = raised(tied(curves, 1, top - g), simple={3: simple[4] - g}, small={4: simple[4] + g})
+    step = top - medium[3]  # what the next network with twice the data brings
+    tuned = {f"large{TUNED}": curves["large"][1], f"large{LISTED_FIRST}": curves["large"][1] - 0.1 * world.stretch}
+    refuting = {f"large{TUNED}": top, f"large{LISTED_FIRST}": top - step - g}
+    found = [
+        Case(name, planted_of(one), [
+            ("1 tie", "both_scales", "supported"),
+            *(("", of, v) for of in ("million", "plateau", "small_network") for v in ("supported", "refuted")),
+        ]),
+        Case(name, planted_of(tied(curves, 4, top - g)), [
+            ("", "bigger_network", "supported"), ("", "bigger_network", "refuted"),
+        ]),
+        Case(name, planted_of(tied(lower, 8, top)), [("8 ties", "both_scales", "refuted")]),
+        Case(name, planted_of(world.curves(SETTLED)), [("", "small_data", "supported")]),
+        Case(name, planted_of(world.curves(UNSETTLED)), [("", "small_data", "refuted")]),
+        Case(name, planted_of(raised(curves, other={4: simple[4] + step}), **tuned), [("", "reliable", "supported")]),
+        Case(name, planted_of(raised(curves, other={4: simple[4] + step + g}), **refuting),
+             [("", "reliable", "refuted")]),
+    ]  # fmt: skip
+    if name in OF_MORE_TIES:
+        found += [
+            Case(name, planted_of(tied(lower, 1, top)), [("1 tie", "both_scales", "refuted")]),
+            Case(name, planted_of(tied(lower, 4, top)), [("4 ties", "both_scales", "refuted")]),
+            Case(name, planted_of(raised(curves, small={4: top}, medium={4: top}, other={4: top - g})), [
+                ("3 networks", "million", "supported"),
+            ]),
+            Case(name, planted_of(raised(curves, simple={4: top - g}, other={4: top - g})), [
+                ("2 others", "million", "refuted"),
+            ]),
+        ]  # fmt: skip
+    return found
+
+
+def of_power() -> list[Case]:
+    """What verdicts should see; a lead of .02 is one of the corner over another cell, or of that over the corner."""
+    far = raised(CHAPTER, other={4: 0.88})
+    level = raised(CHAPTER, small={4: 0.80}, medium={4: 0.82}, large={4: 0.84})
+    cases = [
+        ("default", far, "the corner leads one cell by .02", "both_scales", "supported"),
+        ("default", tied(CHAPTER, 8, 0.88), "... eight cells", "both_scales", "supported"),
+        ("default", raised(CHAPTER, other={4: 0.92}), "one cell leads the corner by .02", "both_scales", "refuted"),
+        ("default", raised(tied(CHAPTER, 8, 0.88), other={4: 0.92}), "... seven others .02 below it", "both_scales",
+         "refuted"),
+        ("default", raised(CHAPTER, simple={3: 0.74}), "the last step brings .02", "plateau", "refuted"),
+        ("default", raised(CHAPTER, small={4: 0.78}), ".02 above", "small_network", "supported"),
+        ("default", raised(CHAPTER, small={4: 0.74}), ".02 below", "small_network", "refuted"),
+        ("default", level, "steps of .02", "bigger_network", "supported"),
+        ("default", raised(level, large={4: 0.80}), "the last network .02 below", "bigger_network", "refuted"),
+        ("default", far, "the network .02 above", "million", "supported"),
+        ("default", raised(CHAPTER, other={4: 0.92}), "the network .02 below", "million", "refuted"),
+        ("flights-like", FLIGHTS, "flights' curves", "small_data", "supported"),
+    ]  # fmt: skip
+    return [Case(world, planted_of(curves), [(label, statement, of)]) for world, curves, label, statement, of in cases]
+
+
+def world_of(name: str) -> World:
+    return {"default": DEFAULT, "flights-like": FLIGHTS_LIKE}.get(name) or WORLDS[name]
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """labels: (n_test,); standings: (n_test, n_classes), how hard a row is by its own; groups: (n_test,) or None."""
+
+    labels: NDArray[np.int64]
+    standings: Array
+    groups: NDArray[np.int64] | None
+
+
+def test_rows(world: World, rng: np.random.Generator) -> TestRows:
+    labels = rng.integers(world.n_classes, size=world.n_test)
+    standings = rng.normal(size=(world.n_test, world.n_classes if world.metric == "roc_auc" else 1))
+    if not world.groups:
+        return TestRows(labels, standings, None)
+    groups = np.arange(world.n_test) % world.groups
+    of_group = rng.normal(size=(world.groups, 1))[groups]
+    return TestRows(labels, np.sqrt(1 - world.within) * standings + np.sqrt(world.within) * of_group, groups)
+
+
+def simulated(
+    planted: Mapping[CellName, float], world: World, rng: np.random.Generator, rows: TestRows | None = None
+) -> Study:
     """`planted`: the expected values over draws, initialisations and test rows; failures take from them."""
     sizes = sorted({n for _, n in planted})
-    learners = list(dict.fromkeys(name for name, _ in planted))
-    n_rep, n_test = world.n_replicates, world.n_test
+    rows = rows or test_rows(world, rng)
+    n_rep = world.n_replicates
     noise = _noise(world)
-    labels = rng.integers(2, size=n_test)
-    groups = np.arange(n_test) % world.groups if world.groups else None
-    of_row = rng.normal(size=n_test)
-    if groups is not None:
-        of_row = np.sqrt(1 - world.within) * of_row + np.sqrt(world.within) * rng.normal(size=world.groups)[groups]
-    of_replicate = rng.normal(size=(n_rep, n_test))
-    spreads = dict(zip(learners, np.geomspace(1, world.unequal, len(learners)), strict=True))
-    # A draw's effect is the mean of its rows' effects: what is the whole pool's is common to all draws of the pool.
-    common = {name: noise(rng, ()) for name in learners}
+    of_replicate = rng.normal(size=(n_rep, *rows.standings.shape))
+    draws = drawn(list(planted), world, rng)
     found, crossed = {}, {}
     for name, n in planted:
-        overlap = 0.0 if np.isinf(world.pool) else n / (world.pool * sizes[-1])
-        own = noise(rng, (n_rep,))
-        draws = np.sqrt(overlap) * common[name] + np.sqrt(1 - overlap) * own
+        spread = _spread(name, world)
         size = np.sqrt(sizes[0] / n) if world.falls else 1.0
         inits = noise(rng, (n_rep,))
         broken = 10 * np.hypot(world.draw, world.initialisation) * (rng.random(n_rep) < world.broken)
-        scale = spreads[name] * size
-        value = planted[name, n] + scale * (world.draw * draws + world.initialisation * inits) - spreads[name] * broken
-        values, influences = _measured(value, of_row, of_replicate, labels, world, rng)
+        of_draw, of_init = spread * world.draw * draws[name, n], spread * size * world.initialisation * inits
+        values, influences = _measured(
+            planted[name, n] + of_draw + of_init - spread * broken, rows, of_replicate, world, rng
+        )
         values = np.where(rng.random(n_rep) < world.missing, np.nan, values)
-        found[name, n] = Scores.of(values, influences, groups)
+        found[name, n] = Scores.of(values, influences, rows.groups)
         if n == sizes[0]:  # the first three draws and initialisations, each with each
-            square = scale * (world.draw * draws[:3, None] + world.initialisation * inits[None, :3])
-            rows = np.repeat(of_replicate[:3], 3, axis=0)
-            crossed[name] = (n, _measured(planted[name, n] + square.ravel(), of_row, rows, labels, world, rng)[0])
-    crossed = {name: (n, values.reshape(3, 3)) for name, (n, values) in crossed.items()}
+            square = (planted[name, n] + of_draw[:3, None] + of_init[None, :3]).ravel()
+            values, influences = _measured(square, rows, np.repeat(of_replicate[:3], 3, axis=0), world, rng)
+            shares = Scores.of(values, influences, rows.groups).shares
+            crossed[name] = Crossed(n, values.reshape(3, 3), shares.reshape(3, 3, -1))
     return Study(found, np.inf if np.isinf(world.pool) else world.pool * sizes[-1], crossed)
 
 
+def drawn(cells: Sequence[CellName], world: World, rng: np.random.Generator) -> dict[CellName, Array]:
+    """Effects of draws, (n_replicates,) each, of variance 1 at the smallest size over fresh draws.
+
+    From a pool an effect is the mean of the effects of a draw's rows, a row here standing for many; draws are nested,
+    and the same for all learners. What a row does at a size it does in part, `alike`, at every size.
+    """
+    noise = _noise(world)
+    if np.isinf(world.pool):
+        return {cell: noise(rng, (world.n_replicates,)) for cell in cells}
+    n_pool = round(world.pool * SIZES[-1] / SIZES[0] * ROWS_OF_SMALLEST)
+    orders = rng.permuted(np.tile(np.arange(n_pool), (world.n_replicates, 1)), axis=1)
+    common = {name: noise(rng, (n_pool,)) for name, _ in cells}
+    found = {}
+    for name, n in cells:
+        of_rows = np.sqrt(world.alike) * common[name] + np.sqrt(1 - world.alike) * noise(rng, (n_pool,))
+        kept = orders[:, : n // SIZES[0] * ROWS_OF_SMALLEST]
+        found[name, n] = np.sqrt(ROWS_OF_SMALLEST) * of_rows[kept].mean(axis=1)
+    return found
+
+
+def _spread(learner: str, world: World) -> float:
+    """Of a learner's fits, as a multiple of the world's."""
+    return float(np.geomspace(1, world.unequal, len(LEARNERS))[LEARNERS.index(learner.split()[0])])
+
+
 def _measured(
-    value: Array, of_row: Array, of_replicate: Array, labels: NDArray[np.int64], world: World, rng: np.random.Generator
+    value: Array, rows: TestRows, of_replicate: Array, world: World, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """The metric and its influences of fits (n_fits,) whose expected values are these."""
-    own = rng.normal(size=of_replicate.shape)
-    standing = np.sqrt(0.6) * of_row + np.sqrt(0.2) * of_replicate + np.sqrt(0.2) * own
+    own = rng.normal(size=of_replicate.shape)  # (n_fits, n_test, n_standings)
+    standing = np.sqrt(0.6) * rows.standings + np.sqrt(0.2) * of_replicate + np.sqrt(0.2) * own
     if world.metric == "accuracy":
-        of_truth = np.where(standing < ndtri(np.clip(value, 1e-6, 1 - 1e-6))[:, None], 0.7, 0.3)
-        return accuracy(labels, np.stack([np.where(labels == k, of_truth, 1 - of_truth) for k in (0, 1)], axis=2))
-    distance = np.sqrt(2) * ndtri(np.clip(value, 0.01, 0.999))
-    p = ndtr(standing + (labels - 0.5) * distance[:, None])
-    return roc_auc(labels, np.stack([1 - p, p], axis=2))
+        is_right = standing[..., 0] < ndtri(np.clip(value, 1e-6, 1 - 1e-6))[:, None]
+        values = is_right.mean(axis=1)
+        return values, is_right - values[:, None]
+    distance = np.sqrt(2) * ndtri(np.clip(value, 0.01, 0.999))[:, None, None]
+    return roc_auc(rows.labels, ndtr(standing + distance * (rows.labels[:, None] == np.arange(world.n_classes))))
 
 
 def _noise(world: World) -> Callable[[np.random.Generator, tuple[int, ...]], Array]:
@@ -115,185 +349,212 @@ def _noise(world: World) -> Callable[[np.random.Generator, tuple[int, ...]], Arr
     return lambda rng, shape: scale * rng.standard_t(world.tails, size=shape)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A null hypothesis at its boundary: of which verdict, on which curves, in which world."""
-
-    name: str
-    statement: str
-    verdict: str
-    curves: Mapping[str, Sequence[float]]
-    world: World = World()
-
-    def errs(self, rng: np.random.Generator) -> bool:
-        study = simulated(planted_of(self.curves), self.world, rng)
-        return verdict_of(self.statement, study) == self.verdict
-
-
-def planted_of(curves: Mapping[str, Sequence[float]]) -> dict[CellName, float]:
-    return {(name, n): value for name, of in curves.items() for n, value in zip(SIZES, of, strict=True)}
-
-
-def verdict_of(statement: str, study: Study) -> str:
+def verdict_of(statement: str, study: Study, smallest_gain: float) -> str:
     """The verdict on one statement alone."""
-    grid = Grid(LEARNERS, SIZES, frozenset(NETWORKS), GAIN)
-    match statement:
-        case "plateau":
-            return claims.plateau(study, grid, RULES).verdict
-        case "small_network" | "bigger_network":
-            return claims.orderings(study, grid, RULES)[statement == "bigger_network"].verdict
-        case "both_scales":
-            return claims.both_scales(study, grid, RULES, study.resamples(200, seed=0)).verdict
-        case "small_data":
-            return claims.small_data(study, grid, RULES).verdict
-    return claims.million(study, grid, RULES).verdict
+    grid = Grid(LEARNERS, SIZES, frozenset(NETWORKS), smallest_gain)
+    if statement in ("small_network", "bigger_network"):
+        return claims.orderings(study, grid, RULES)[statement == "bigger_network"].verdict
+    if statement == "both_scales":  # the probability of being the best, which needs many resamples, decides nothing
+        means = {
+            name: np.full(2, mean) for name, mean in study.means().items() if study.cells[name].is_usable.sum() > 1
+        }
+        return claims.both_scales(study, grid, RULES, means).verdict
+    return getattr(claims, statement)(study, grid, RULES).verdict
 
 
-def raised(curves: Mapping[str, Sequence[float]], **changes: Mapping[int, float]) -> dict[str, list[float]]:
-    """The curves with some places of some learners set to other values."""
-    found = {name: list(values) for name, values in curves.items()}
-    for name, places in changes.items():
-        for place, value in places.items():
-            found[name][place] = value
+def counted(case: Case, n_studies: int, seed: Sequence[int]) -> Counter[tuple[str, str, str]]:
+    """How many studies have the verdicts that the case counts."""
+    rng = np.random.default_rng(seed)
+    world = world_of(case.world)
+    found: Counter[tuple[str, str, str]] = Counter()
+    for _ in range(n_studies):
+        study = simulated(case.planted, world, rng)
+        verdicts = {s: verdict_of(s, study, world.smallest_gain) for s in {s for _, s, _ in case.counted}}
+        found.update(key for key in case.counted if verdicts[key[1]] == key[2])
     return found
 
 
-# Curves for which all statements clearly hold.
-CHAPTER = {
-    "simple": [0.700, 0.740, 0.755, 0.760, 0.760],
-    "other": [0.660, 0.720, 0.760, 0.780, 0.790],
-    "small": [0.640, 0.700, 0.750, 0.780, 0.800],
-    "medium": [0.620, 0.700, 0.760, 0.810, 0.840],
-    "large": [0.600, 0.700, 0.780, 0.850, 0.900],
-}
-TOP = CHAPTER["large"][-1]
-
-
-def tied(n_cells: int, value: float) -> dict[str, list[float]]:
-    """The curves with so many cells at this value beside the largest network with the most data."""
-    places: list[CellName] = [("other", 4), ("other", 3), ("medium", 4), ("large", 3), ("medium", 3), ("small", 4),
-                              ("simple", 4), ("large", 2)]  # fmt: skip
-    changes: dict[str, dict[int, float]] = {}
-    for name, place in places[:n_cells]:
-        changes.setdefault(name, {})[place] = value
-    return raised(CHAPTER, **changes)
-
-
-SETTLED = {  # Kendall's tau is .8: one of ten pairs reverses, three learners are level at the smallest size
-    "simple": [0.60, 0.65, 0.70, 0.74, 0.75],
-    "other": [0.60, 0.66, 0.72, 0.77, 0.78],
-    "small": [0.60, 0.67, 0.74, 0.80, 0.81],
-    "medium": [0.72, 0.74, 0.78, 0.83, 0.84],
-    "large": [0.70, 0.75, 0.80, 0.86, 0.87],
-}
-WORLDS = {
-    "clean": World(),
-    "10 replicates": World(n_replicates=10),
-    "heavy tails": World(tails=3),
-    "heavy tails, 10 replicates": World(tails=3, n_replicates=10),
-    "one replicate in ten missing": World(missing=0.1),
-    "one of ten replicates fails": World(broken=0.1, n_replicates=10),
-    "unequal": World(unequal=5.0),
-    "an eighth shared": World(pool=8.0, falls=True),
-    "half shared": World(pool=2.0, falls=True),
-    "all shared": World(pool=1.0, falls=True),
-    "half shared, 10 replicates": World(pool=2.0, falls=True, n_replicates=10),
-    "all shared, 10 replicates": World(pool=1.0, falls=True, n_replicates=10),
-    "all shared, initialisations alone": World(
-        pool=1.0, falls=True, n_replicates=10, draw=0.0005, initialisation=0.006
-    ),
-    "all shared, draws alone": World(pool=1.0, falls=True, n_replicates=10, initialisation=0.0),
-    "57 groups": World(groups=57),
-    "12 groups": World(groups=12),
-    "ROC AUC": World(metric="roc_auc"),
+SUMS = {
+    "first cell": {("small", SIZES[0]): 1.0},
+    "last cell": {("large", SIZES[-1]): 1.0},
+    "last step": {("large", SIZES[-1]): 1.0, ("large", SIZES[-2]): -1.0},
+    "two learners": {("large", SIZES[-1]): 1.0, ("other", SIZES[-1]): -1.0},
+    "two learners, first size": {("simple", SIZES[0]): 1.0, ("other", SIZES[0]): -1.0},
 }
 
 
-def cases() -> list[Case]:
-    found = []
-    for name, world in WORLDS.items():
-        for n in (1, 4, 8):
-            for of, value in (("supported", TOP - GAIN), ("refuted", TOP + GAIN)):
-                found.append(Case(f"{n} ties, {name}", "both_scales", of, tied(n, value), world))
-        flat = raised(CHAPTER, simple={3: 0.760 - GAIN, 4: 0.760})
-        found += [Case(name, "plateau", of, flat, world) for of in ("supported", "refuted")]
-        level = raised(CHAPTER, small={4: 0.760 + GAIN})
-        found += [Case(name, "small_network", of, level, world) for of in ("supported", "refuted")]
-        level = raised(CHAPTER, large={4: CHAPTER["medium"][4] + GAIN})
-        found += [Case(name, "bigger_network", of, level, world) for of in ("supported", "refuted")]
-        found.append(Case(name, "small_data", "supported", SETTLED, world))
-        level = raised(CHAPTER, other={4: TOP - GAIN})
-        found += [Case(name, "million", of, level, world) for of in ("supported", "refuted")]
-    return found
+def true_variances(name: str, n_pairs: int = N_FOR_TRUTH) -> dict[str, tuple[float, float]]:
+    """Of the sums by what it comes from, replicates and test rows: from pairs of studies that share test rows alone."""
+    world = replace(WORLDS[name], tails=0)  # tails are scaled to the same variance
+    planted = planted_of(world.curves(CHAPTER))
+    cells = {cell: planted[cell] for weights in SUMS.values() for cell in weights}
+    rng = np.random.default_rng(0)
+    found: dict[str, list[tuple[float, ...]]] = {key: [] for key in SUMS}
+    for _ in range(n_pairs):
+        rows = test_rows(world, rng)
+        both = [simulated(cells, world, rng, rows).means() for _ in range(2)]
+        for key, weights in SUMS.items():
+            found[key].append(tuple(sum(w * of.get(cell, np.nan) for cell, w in weights.items()) for of in both))
+    variances = {}
+    for key, pairs in found.items():
+        a, b = np.array([pair for pair in pairs if np.isfinite(pair).all()]).T
+        of_test = max(0.0, float(((a - a.mean()) * (b - b.mean())).mean()))
+        variances[key] = (max(0.0, float((a.var() + b.var()) / 2) - of_test), of_test)
+    return variances
 
 
-def bands(world: World, rng: np.random.Generator) -> dict[str, tuple[bool, float]]:
-    """Of cells and differences: does the 95 % interval hold the truth, and how wide is it, in units of the metric?"""
-    planted = planted_of(CHAPTER)
+Band = tuple[bool, bool, float, float]  # holds the truth, is marked, width, width with the true variances
+
+
+def bands(name: str, truths: Mapping[str, tuple[float, float]], rng: np.random.Generator) -> dict[str, Band]:
+    """The 95 % intervals of cells and differences in one study; truths: true variances of each."""
+    world = WORLDS[name]
+    planted = planted_of(world.curves(CHAPTER))
     study = simulated(planted, world, rng)
-    sums = {
-        "first cell": {("small", SIZES[0]): 1.0},
-        "last cell": {("large", SIZES[-1]): 1.0},
-        "last step": {("large", SIZES[-1]): 1.0, ("large", SIZES[-2]): -1.0},
-        "two learners": {("large", SIZES[-1]): 1.0, ("other", SIZES[-1]): -1.0},
-        "two learners, first size": {("simple", SIZES[0]): 1.0, ("other", SIZES[0]): -1.0},
-    }
-    spreads = dict(zip(LEARNERS, np.geomspace(1, world.unequal, len(LEARNERS)), strict=True))
-    found = {}
-    for name, weights in sums.items():
+    found: dict[str, Band] = {}
+    for key, weights in SUMS.items():
         truth = 0.0
         for (learner, n), weight in weights.items():
-            failures = 10 * np.hypot(world.draw, world.initialisation) * spreads[learner] * world.broken
+            failures = 10 * np.hypot(world.draw, world.initialisation) * _spread(learner, world) * world.broken
             truth += weight * (planted[learner, n] - failures)
-        low, high = study.estimate(weights).interval(0.95)
+        e = study.estimate(weights)
+        low, high = e.interval(0.95)
         if np.isfinite(low):
-            found[name] = (low <= truth <= high, high - low)
+            of_replicates, of_test = truths[key]
+            width = np.subtract(*replace(e, of_replicates=of_replicates, of_test=of_test).interval(0.95)[::-1])
+            is_marked = any(is_cell_marked(study, cell, world) for cell in weights)
+            found[key] = (bool(low <= truth <= high), is_marked, high - low, float(width))
     return found
 
 
-def rate_of(case: Case, n_studies: int, seed: int) -> int:
-    rng = np.random.default_rng(seed)
-    return sum(case.errs(rng) for _ in range(n_studies))
+def is_cell_marked(study: Study, cell: CellName, world: World) -> bool:
+    """By what stands in cells.json under `marks` of such a cell."""
+    n_wrong = (1 - study.means().get(cell, 1.0)) * world.n_test
+    return (
+        cell[0] in study.spread.failing
+        or cell[1] / study.n_pool > MOST_SHARED
+        or 0 < world.groups < LEAST_GROUPS
+        or (world.metric == "accuracy" and n_wrong < LEAST_WRONG)
+    )
 
 
-def coverage_of(name: str, n_studies: int, seed: int) -> dict[str, tuple[int, int, float]]:
-    """Of each sum: how often its interval held the truth, of how many, and the median width."""
+def covered(name: str, truths: Mapping[str, tuple[float, float]], n: int, seed: Sequence[int]) -> dict[str, list[Band]]:
     rng = np.random.default_rng(seed)
-    found: dict[str, list[tuple[bool, float]]] = {}
-    for _ in range(n_studies):
-        for key, value in bands(WORLDS[name], rng).items():
-            found.setdefault(key, []).append(value)
-    return {
-        key: (sum(held for held, _ in of), len(of), float(np.median([width for _, width in of])))
-        for key, of in found.items()
-    }
+    found: dict[str, list[Band]] = {}
+    for _ in range(n):
+        for key, band in bands(name, truths, rng).items():
+            found.setdefault(key, []).append(band)
+    return found
+
+
+def seeds(n_studies: int, *of: int) -> list[tuple[int, tuple[int, ...]]]:
+    """Of every chunk how many studies it has, and its seed."""
+    starts = range(0, n_studies, CHUNK)
+    return [(min(CHUNK, n_studies - start), (*of, start)) for start in starts]
+
+
+def measured_cases(cases: Sequence[Case], n_studies: int, pool: Pool) -> list[dict[str, Any]]:
+    """One row a verdict of a case."""
+    chunks = [[pool.apply_async(counted, (case, n, seed)) for n, seed in seeds(n_studies, i)]
+              for i, case in enumerate(cases)]  # fmt: skip
+    rows = []
+    for case, of_case in zip(cases, chunks, strict=True):
+        total = sum((chunk.get() for chunk in of_case), Counter())
+        for label, statement, of in case.counted:
+            n = total[label, statement, of]
+            rows.append({"world": case.world, "statement": statement, "verdict": of, "case": label, "n": n_studies,
+                         "count": n, "rate": n / n_studies})  # fmt: skip
+    return rows
+
+
+def measured_bands(names: Sequence[str], n_studies: int, pool: Pool) -> list[dict[str, Any]]:
+    """One row a sum of cells of a world."""
+    truths = pool.map(true_variances, names, chunksize=1)
+    rows = []
+    for i, (name, known) in enumerate(zip(names, truths, strict=True)):
+        parts = pool.starmap(partial(covered, name, known), seeds(n_studies, 1000, i))
+        for key in SUMS:
+            found = [band for part in parts for band in part.get(key, [])]
+            held, marked, width, known_width = (np.array(of) for of in zip(*found, strict=True))
+            rows.append({
+                "world": name, "band": key, "n": int((~marked).sum()), "held": int(held[~marked].sum()),
+                "held_of_all": float(held.mean()), "marked": float(marked.mean()),
+                "times_as_wide": float(np.median(width) / np.median(known_width)),
+            })  # fmt: skip
+    return rows
+
+
+def significant(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What goes beyond its limit, in words."""
+    p_values = {}
+    for row in rows:
+        if "verdict" in row:
+            what = f"{row['statement']} {row['verdict']}, {row['case'] or 'at its boundary'}, {row['world']}"
+            p_values[f"{what}: {row['rate']:.3f}"] = binomtest(row["count"], row["n"], MOST_ERRORS, "greater").pvalue
+        elif row["n"]:
+            what = f"{row['band']}, {row['world']}: {row['held'] / row['n']:.3f}"
+            p_values[what] = binomtest(row["held"], row["n"], LEAST_HELD, "less").pvalue
+    found = [what for what, p in holm(p_values).items() if p <= LEVEL]
+    for row in rows:
+        if "band" in row and row["n"] and row["times_as_wide"] > MOST_WIDTH:
+            found.append(f"{row['band']}, {row['world']}: {row['times_as_wide']:.2f} times as wide")
+        if "band" in row and row["world"] in CLEAN and row["marked"] > MOST_MARKED:
+            found.append(f"{row['band']}, {row['world']}: {row['marked']:.3f} of clean cells are marked")
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]], row_of: str, shown: Callable[[dict[str, Any]], tuple[str, str]]) -> str:
+    """In Markdown; shown: of an entry the name of its column and what stands in it."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        column, text = shown(row)
+        cells.setdefault(row[row_of], {})[column] = text
+    columns = list(dict.fromkeys(column for of in cells.values() for column in of))
+    lines = [f"| {row_of} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(of.get(c, '') for c in columns)} |" for name, of in cells.items()]
+    return "\n".join(lines)
+
+
+def shown_verdict(row: dict[str, Any]) -> tuple[str, str]:
+    return ", ".join(filter(None, [f"{row['statement']} {row['verdict']}", row["case"]])), _short(row["rate"])
+
+
+def shown_band(row: dict[str, Any]) -> tuple[str, str]:
+    """How often it holds the truth in cells without a mark, else in brackets; how many times as wide."""
+    held = _short(row["held"] / row["n"]) if row["marked"] < 0.5 else f"({_short(row['held_of_all'])})"
+    return row["band"], f"{held}, {row['times_as_wide']:.2f}"
+
+
+def _short(share: float) -> str:
+    return f"{share:.3f}".removeprefix("0")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts", description=__doc__.split("\n")[0])
     parser.add_argument("--studies", type=int, default=2000, help="a case")
-    parser.add_argument("--only", nargs="*", help="statements, or `bands`")
-    parser.add_argument("--worlds", nargs="*", help="names of worlds")
+    parser.add_argument("--only", nargs="+", choices=("verdicts", "bands", "power"),
+                        default=("verdicts", "bands", "power"))  # fmt: skip
+    parser.add_argument("--worlds", nargs="+", choices=list(WORLDS), default=list(WORLDS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    worlds = arguments.worlds or list(WORLDS)
-    chosen = [c for c in cases() if (not arguments.only or c.statement in arguments.only)
-              and any(c.world is WORLDS[name] for name in worlds)]  # fmt: skip
-    report = []
+    report: dict[str, list[dict[str, Any]]] = {}
     with get_context("fork").Pool(arguments.processes) as pool:
-        rates = [(c, pool.apply_async(rate_of, (c, arguments.studies, i))) for i, c in enumerate(chosen)]
-        covered = {}
-        if not arguments.only or "bands" in arguments.only:
-            covered = {name: pool.apply_async(coverage_of, (name, arguments.studies, 7)) for name in worlds}
-        for name, result in covered.items():
-            for key, (n_held, n, width) in result.get().items():
-                print(f"band {name}, {key}: {n_held / n:.3f} of {n}, width {width:.4f}", flush=True)
-                report.append({"world": name, "band": key, "covered": n_held / n, "n": n, "width": width})
-        for case, rate in rates:
-            share = rate.get() / arguments.studies
-            print(f"{case.statement} {case.verdict} at its boundary, {case.name}: {share:.4f}", flush=True)
-            report.append({"statement": case.statement, "verdict": case.verdict, "case": case.name, "rate": share})
+        if "bands" in arguments.only:
+            report["bands"] = measured_bands(arguments.worlds, arguments.studies, pool)
+            print(table(report["bands"], "world", shown_band) + "\n", flush=True)
+        if "verdicts" in arguments.only:
+            names = [name for name in arguments.worlds if name in OF_VERDICTS]
+            cases = [case for name in names for case in at_boundaries(name)]
+            report["verdicts"] = measured_cases(cases, arguments.studies, pool)
+            print(table(report["verdicts"], "world", shown_verdict) + "\n", flush=True)
+        if "power" in arguments.only:
+            report["power"] = measured_cases(of_power(), arguments.studies, pool)
+            for row in report["power"]:
+                row["what"] = f"{row['statement']} {row['verdict']}: {row['case']}"
+            print(table(report["power"], "what", lambda row: ("power", _short(row["rate"]))) + "\n", flush=True)
+    for what in significant([*report.get("bands", []), *report.get("verdicts", [])]):
+        print(f"beyond its limit: {what}")
     if arguments.out:
         arguments.out.write_text(json.dumps(report, indent=1))
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import extrapolation
-from benchmarks.extrapolation import Task, Trial, grade_end, offset_power_law, thinned
+from benchmarks.extrapolation import grade_end, offset_power_law
+from benchmarks.outside_curves import Task, Trial, pipeline_tasks, thinned
 from tests.conftest import ROOT
 
 DATA = ROOT.parent / "shared" / "extrapolation"
@@ -50,8 +51,8 @@ def test_the_published_curves_are_forecast_as_well_as_claimed():
 
 @needs_data
 def test_the_protocols_of_eight_sizes_have_the_curves_that_are_long_enough():
-    counts = [len(extrapolation.pipeline_tasks(DATA, horizon)) for horizon in extrapolation.HORIZONS]
+    counts = [len(pipeline_tasks(DATA, horizon)) for horizon in extrapolation.HORIZONS]
     assert counts == [42, 42, 42]
-    for task in extrapolation.pipeline_tasks(DATA, 8):
+    for task in pipeline_tasks(DATA, 8):
         assert len(task.x) == 8
         assert task.x[-1] <= task.x_score.max() / 8 * (1 + 1e-9)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.evaluate.spread import Spread
+from stages.evaluate.spread import Crossed, Spread
 
 SIZES = (64, 128, 256, 512, 1024)
 LEARNERS = ("a", "b", "c", "d")
@@ -24,7 +24,8 @@ def drawn(
             scale = np.sqrt(SIZES[0] / n)
             values[learner, n] = scale * (of_draw * draws + of_init * inits)
             if n == SIZES[0]:
-                crossed[learner] = (n, of_draw * draws[:3, None] + of_init * inits[None, :3])
+                square = of_draw * draws[:3, None] + of_init * inits[None, :3]
+                crossed[learner] = Crossed(n, square, np.zeros((3, 3, 0)))
     return values, crossed
 
 
@@ -96,3 +97,39 @@ def test_a_sum_without_two_common_replicates_has_no_variance():
     values = {("a", 64): np.array([1.0, np.nan, np.nan]), ("b", 64): np.array([np.nan, 1.0, 2.0])}
     assert Spread(values, np.inf).of({("a", 64): 1.0, ("b", 64): -1.0}) is None
     assert Spread(values, np.inf).of({("b", 64): 1.0, ("c", 64): -1.0}) is None
+
+
+def test_what_fits_do_to_single_test_rows_is_no_part_of_what_draws_share():
+    rng = np.random.default_rng(4)
+    n_groups, cell = 400, ("a", 512)
+    shares = {(name, n): rng.normal(size=(10, n_groups)) / n_groups for name in LEARNERS for n in SIZES}
+    values = {key: of.sum(axis=1) for key, of in shares.items()}  # equally good fits, on other test rows each
+    with_rows, without = (Spread(values, 1024, None, s).of({cell: 1.0}) for s in (shares, None))
+    assert with_rows is not None
+    assert without is not None
+    assert with_rows.interaction == pytest.approx(1 / n_groups, rel=0.3)
+    assert with_rows.of_mean(10) < 0.7 * without.of_mean(10)
+    # A replicate that is missing is missing in both.
+    values[cell] = np.append(values[cell][:9], np.nan)
+    fewer = Spread(values, 1024, None, shares).of({cell: 1.0})
+    assert fewer is not None
+    residuals = shares[cell][:9] - shares[cell][:9].mean(axis=0)
+    assert fewer.interaction == pytest.approx(min(fewer.total, (residuals**2).sum() / 8))
+
+
+@pytest.mark.parametrize("alike", [0.0, 1.0])
+def test_rows_that_do_the_same_at_every_size_are_seen_and_leave_a_step(alike):
+    rng = np.random.default_rng(5)
+    pool, n_rep = 2048, 6
+    orders = rng.permuted(np.tile(np.arange(pool), (n_rep, 1)), axis=1)
+    values = {}
+    for name in (*LEARNERS, "e", "f"):
+        common = rng.normal(size=pool)
+        for n in SIZES:
+            of_rows = np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.normal(size=pool)
+            values[name, n] = of_rows[orders[:, :n]].mean(axis=1)
+    spread = Spread(values, pool)
+    step = spread.of({("a", 1024): 1.0, ("a", 512): -1.0})
+    assert step is not None
+    assert (spread.alike > 0.6) == bool(alike)
+    assert (step.shared < 0.25) == bool(alike)

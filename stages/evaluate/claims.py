@@ -150,19 +150,22 @@ def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[Cell
 
     Supported where it is better than each of them in paired tests (intersection-union, Berger 1982). Refuted where the
     clearest lead of another cell is beyond what the largest of so many reaches by chance (max-t: simultaneous
-    comparisons with one, Hsu 1996). Ties refute nothing. The probability of being the best cell is told beside it.
+    comparisons with one, Hsu 1996), of those that are not surely worse. Ties refute nothing. The probability of being
+    the best cell is told beside it.
     """
     corner = (rules.networks[-1] if rules.networks else "", grid.sizes[-1])
     if corner not in resamples:
         return Claim("both_scales", "not tested", f"no usable cell {corner[0] or 'of a network'}-{corner[1]}")
     if len({name for name, _ in resamples}) < 2 or len({n for _, n in resamples}) < 2:
         return Claim("both_scales", "not tested", "fewer than two sizes or two learners with usable cells")
-    others = [name for name in resamples if name != corner and not _missing(study, [corner, name])]
+    rivals = [name for name in study.means() if name != corner and name[0] in grid.learners]
+    others = [name for name in rivals if not _missing(study, [corner, name])]
     if not others:
         return Claim("both_scales", "not tested", f"no cell has two replicates in common with {corner[0]}-{corner[1]}")
+    apart = [name for name in rivals if name not in others]
     leads = {name: study.estimate({corner: 1, name: -1}) for name in others}
-    p_supported = max(lead.p_above(grid.smallest_gain) for lead in leads.values())
-    p_refuted = _simultaneous(study, corner, {name: lead.p_below(-grid.smallest_gain) for name, lead in leads.items()})
+    p_supported = 1.0 if apart else max(lead.p_above(grid.smallest_gain) for lead in leads.values())
+    p_refuted = _simultaneous(study, corner, leads, grid.smallest_gain, rules.alpha)
     share, shares = _best_of(resamples, corner)
     nearest = min(leads, key=lambda name: leads[name].mean)
     low, high = leads[nearest].interval(1 - 2 * rules.alpha)
@@ -172,6 +175,7 @@ def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[Cell
         f"{nearest[0]}-{nearest[1]}, and the best of all with probability {share:.3f}"
     )
     reason += f"; the most probable best cell is {top} ({shares[top]:.3f})" if top != f"{corner[0]}-{corner[1]}" else ""
+    reason += f"; {_named(apart)} cannot be compared with it: too few replicates in common" if apart else ""
     details: Json = {"cell": list(corner), "probability": share, "probability_of_best": shares,
                      "margin": grid.smallest_gain, "test": "intersection-union; max-t to refute"}  # fmt: skip
     return Claim("both_scales", verdict(p_supported, p_refuted, rules.alpha), reason, leads[nearest].mean, low, high,
@@ -187,24 +191,32 @@ def _best_of(resamples: Mapping[CellName, Array], cell: CellName) -> tuple[float
     return float(best_of[names.index(cell)]), shares
 
 
-def _simultaneous(study: Study, control: CellName, p_values: Mapping[CellName, float]) -> float:
-    """The smallest of the p values of other cells against one, adjusted for their number and for what they share.
+def _simultaneous(
+    study: Study, control: CellName, leads: Mapping[CellName, Estimate], margin: float, alpha: float
+) -> float:
+    """p value of: no cell is above the control by more than the margin, adjusted for their number and what they share.
 
-    Each as a normal deviate; the largest of so many with the correlations of the differences: they have the control's
-    replicates in common, and the test rows with it and with each other.
+    leads: of the control over each other cell. Their p values count as normal deviates; the largest of so many has the
+    correlations of the differences, which have the control's replicates in common, and the test rows with it and with
+    each other. Cells that are surely not above by the margin, with a tenth of alpha to err in any, need no correction
+    (the two steps of Romano, Shaikh and Wolf 2014).
     """
-    names = list(p_values)
-    deviates = -ndtri(np.clip([p_values[name] for name in names], 1e-15, 1 - 1e-15))
+    names = list(leads)
     of_replicates = np.array([study.estimate({name: 1}).of_replicates for name in [control, *names]])
-    of_test = study.test_covariance([control, *names])
-    of_cells = of_test + np.diag(of_replicates)
+    of_cells = study.test_covariance([control, *names]) + np.diag(of_replicates)
     differences = np.hstack([-np.ones((len(names), 1)), np.eye(len(names))])
     covariance = differences @ of_cells @ differences.T
     deviations = np.sqrt(np.maximum(np.diag(covariance), 1e-30))
     values, vectors = np.linalg.eigh(covariance / np.outer(deviations, deviations))
     root = vectors * np.sqrt(np.maximum(values, 0))
     drawn = np.random.default_rng(0).normal(size=(N_SIMULTANEOUS, len(names))) @ root.T
-    return float((1 + (drawn.max(axis=1) >= deviates.max()).sum()) / (1 + N_SIMULTANEOUS))
+    deviates = -ndtri(np.clip([lead.p_below(-margin) for lead in leads.values()], 1e-15, 1 - 1e-15))
+    of_choice = alpha / 10
+    is_possible = -deviates <= np.quantile(drawn.max(axis=1), 1 - of_choice)
+    if not is_possible.any():
+        return 1.0
+    n_beyond = int((drawn[:, is_possible].max(axis=1) >= deviates[is_possible].max()).sum())
+    return min(1.0, of_choice + (1 + n_beyond) / (1 + N_SIMULTANEOUS))
 
 
 def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
@@ -271,7 +283,10 @@ def million(study: Study, grid: Grid, rules: Claims) -> Claim:
     n_train = grid.sizes[-1]
     if n_train < MILLION:
         return Claim("million", "not tested", f"the largest size is {n_train:,} labels, fewer than a million")
-    usable = [name for name in grid.learners if not _missing(study, [(name, n_train)])]
+    means = study.means()
+    present = [name for name in grid.learners if (name, n_train) in means]
+    usable = [name for name in present if not _missing(study, [(name, n_train)])]
+    unknown = set(present) - set(usable)  # cells of one replicate, which may be anywhere
     networks = [name for name in usable if name in grid.networks]
     others = [name for name in usable if name not in grid.networks]
     if not networks or not others:
@@ -279,9 +294,8 @@ def million(study: Study, grid: Grid, rules: Claims) -> Claim:
     gains = {(a, b): study.estimate({(a, n_train): 1, (b, n_train): -1}) for a in networks for b in others}
     above = {a: max(gains[a, b].p_above(grid.smallest_gain) for b in others) for a in networks}
     below = {b: max(gains[a, b].p_below(grid.smallest_gain) for a in networks) for b in others}
-    p_supported = min(1.0, len(networks) * min(above.values()))
-    p_refuted = min(1.0, len(others) * min(below.values()))
-    means = study.means()
+    p_supported = 1.0 if unknown - grid.networks else min(1.0, len(networks) * min(above.values()))
+    p_refuted = 1.0 if unknown & grid.networks else min(1.0, len(others) * min(below.values()))
     a, b = (max(names, key=lambda name: means[name, n_train]) for names in (networks, others))
     low, high = gains[a, b].interval(1 - 2 * rules.alpha)
     reason = (
@@ -298,45 +312,49 @@ def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
 
     The last two networks and columns, against each other way that the study has: supported where that is surely more
     than the smallest gain and surely more than each of them brought (intersection-union), refuted where it surely
-    brought less than the smallest gain, or another way surely more by that (Bonferroni).
+    brought less than the smallest gain, or another way surely more by that (Bonferroni). Of several pairs of features
+    or several learners each counts as a way of its own; intervals hold for all ways at once.
     """
     last, networks = grid.sizes[-2:], rules.networks[-2:]
     if len(last) < 2 or len(networks) < 2:
         return Claim("reliable", "not tested", "fewer than two sizes or two networks")
-    tuning = {f"{networks[1]}{TUNED}": 1.0, f"{networks[1]}{LISTED_FIRST}": -1.0}
-    ways: dict[str, dict[CellName, float]] = {
-        "a bigger network on more data": {(networks[1], last[1]): 1, (networks[0], last[0]): -1},
-        "tuning": {
-            cell: tuning[cell[0]] for cell in study.cells if cell[0] in tuning
-        },  # of a size that no cell need have
-    }
-    refined = [{(a, last[1]): 1.0, (b, last[1]): -1.0} for a, b in rules.engineered]
+    scale: dict[CellName, float] = {(networks[1], last[1]): 1, (networks[0], last[0]): -1}
+    if reason := _missing(study, list(scale)):
+        return Claim("reliable", "not tested", reason)
+    tuned = {f"{networks[1]}{TUNED}": 1.0, f"{networks[1]}{LISTED_FIRST}": -1.0}
     taken = {rules.simple, *(name for pair in rules.engineered for name in pair), *grid.networks}
-    others = [{(name, last[1]): 1.0, (rules.simple, last[1]): -1.0} for name in grid.learners if name not in taken]
-    for name, found in (("engineered features", refined), ("another learner", others)):
-        usable = [weights for weights in found if not _missing(study, list(weights))]
-        ways[name] = max(usable, key=lambda weights: study.estimate(weights).mean, default={})
-    lacking = [name for name, weights in ways.items() if not weights or _missing(study, list(weights))]
-    tested = {name: study.estimate(weights) for name, weights in ways.items() if name not in lacking}
-    scale = "a bigger network on more data"
-    if scale in lacking or len(tested) < 2:
-        why = _missing(study, list(ways[scale])) or f"the study has no other way: {', '.join(lacking)} lack"
-        return Claim("reliable", "not tested", why)
-    leads = {name: study.estimate(_minus(ways[scale], ways[name])) for name in tested if name != scale}
-    gain = tested[scale]
-    p_supported = max(gain.p_above(grid.smallest_gain), *(lead.p_above(0) for lead in leads.values()))
-    against = [gain.p_below(grid.smallest_gain), *(lead.p_below(-grid.smallest_gain) for lead in leads.values())]
+    ways: dict[str, list[dict[CellName, float]]] = {
+        "tuning": [{cell: tuned[cell[0]] for cell in study.cells if cell[0] in tuned}],
+        "engineered features": [{(a, last[1]): 1.0, (b, last[1]): -1.0} for a, b in rules.engineered],
+        "another learner": [
+            {(name, last[1]): 1.0, (rules.simple, last[1]): -1.0} for name in grid.learners if name not in taken
+        ],
+    }
+    ways = {name: [w for w in found if w and not _missing(study, list(w))] for name, found in ways.items()}
+    lacking = [name for name, found in ways.items() if not found]
+    others = [
+        (name if len(found) == 1 else f"{name}, {next(iter(weights))[0]}", weights)
+        for name, found in ways.items() for weights in found
+    ]  # fmt: skip
+    if not others:
+        return Claim("reliable", "not tested", f"the study has no other way: {', '.join(lacking)} lack")
+    gain = study.estimate(scale)
+    leads = [study.estimate(_minus(scale, weights)) for _, weights in others]
+    p_supported = max(gain.p_above(grid.smallest_gain), *(lead.p_above(0) for lead in leads))
+    against = [gain.p_below(grid.smallest_gain), *(lead.p_below(-grid.smallest_gain) for lead in leads)]
     p_refuted = min(1.0, len(against) * min(against))
-    low, high = gain.interval(1 - 2 * rules.alpha)
-    ranking = sorted(tested, key=lambda name: -tested[name].mean)
-    reason = "; ".join(f"{name} brought {tested[name].mean:+.4f}" for name in ranking)
+    told: list[Json] = []
+    for name, weights in [("a bigger network on more data", scale), *others]:
+        brought = study.estimate(weights)
+        low, high = brought.interval(1 - 2 * rules.alpha / len(against))
+        told.append({"way": name, "gain": brought.mean, "cells": [[*cell, w] for cell, w in weights.items()],
+                     "low": low, "high": high})  # fmt: skip
+    told.sort(key=lambda way: -way["gain"])
+    reason = "; ".join(f"{way['way']} brought {way['gain']:+.4f}" for way in told)
     reason += f"; not tested: {', '.join(lacking)}" if lacking else ""
-    details: Json = {
-        "ways": [{"way": name, "gain": tested[name].mean, "cells": [[*cell, w] for cell, w in ways[name].items()]}
-                 | dict(zip(("low", "high"), tested[name].interval(1 - 2 * rules.alpha), strict=True))
-                 for name in ranking],
-        "not_tested": lacking, "margin": grid.smallest_gain, "test": "paired; intersection-union, Bonferroni to refute",
-    }  # fmt: skip
+    details: Json = {"ways": told, "not_tested": lacking, "margin": grid.smallest_gain,
+                     "test": "paired; intersection-union, Bonferroni to refute"}  # fmt: skip
+    low, high = gain.interval(1 - 2 * rules.alpha)
     return Claim("reliable", verdict(p_supported, p_refuted, rules.alpha), reason, gain.mean, low, high, p_supported,
                  p_refuted, details)  # fmt: skip
 
@@ -357,8 +375,12 @@ def _missing(study: Study, cells: Sequence[CellName]) -> str:
     if lacking:
         return f"no cell with two usable replicates: {', '.join(dict.fromkeys(lacking))}"
     if cells and np.logical_and.reduce([study.cells[cell].is_usable for cell in cells]).sum() < 2:
-        return f"fewer than two replicates are usable in all of {', '.join(f'{learner}-{n}' for learner, n in cells)}"
+        return f"fewer than two replicates are usable in all of {_named(cells)}"
     return ""
+
+
+def _named(cells: Sequence[CellName]) -> str:
+    return ", ".join(f"{learner}-{n}" for learner, n in cells)
 
 
 def _either(early: Estimate, late: Estimate, opposite: bool) -> float:

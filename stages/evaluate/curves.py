@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stages.common.artefacts import Json
 from stages.evaluate.estimates import Array, CellName, Estimate, Scores, Split, estimate, square_of, variance_split
 from stages.evaluate.metrics import CLASS_METRICS, HIGHER_IS_BETTER, METRICS
-from stages.evaluate.spread import Spread
+from stages.evaluate.spread import Crossed, Spread
 
 COLUMNS = [
     "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops", "fit_seconds",
@@ -24,7 +24,7 @@ class Cell:
     """One learner at one size, measured on the test rows.
 
     own: the scores by metric of the replicates that pair a draw with its own initialisation; splits: by metric how the
-    variance splits, where draws and initialisations were crossed, and squares the values (draw, initialisation) there;
+    variance splits, where draws and initialisations were crossed, and squares the fits there;
     classes: (class, metric) -> estimate.
     """
 
@@ -33,7 +33,7 @@ class Cell:
     estimates: Mapping[str, Estimate]
     classes: Mapping[tuple[int, str], Estimate]
     splits: Mapping[str, Split]
-    squares: Mapping[str, Array]
+    squares: Mapping[str, Crossed]
     info: Json  # cell.json
     timing: Json  # timing.json
 
@@ -65,7 +65,10 @@ def measure(
         own[metric] = of_own if metric in kept else Scores(of_own.values, np.zeros((len(of_own.values), 0)))
         if (split := variance_split(scores.values, scores.shares, draws, inits)) is not None:
             splits[metric] = split
-            squares[metric] = np.asarray(square_of(scores.values, draws, inits))
+            of_square, shares = square_of(scores.values, scores.shares, draws, inits) or (np.empty(0), np.empty(0))
+            squares[metric] = Crossed(
+                info["n_train"], of_square, shares if metric in kept else np.zeros((*of_square.shape, 0))
+            )
     n_classes = probabilities.shape[2]
     for k in range(n_classes):
         for metric, of_class in CLASS_METRICS.items():
@@ -99,12 +102,10 @@ def widened(cells: Sequence[Cell], n_pool: int) -> list[Cell]:
         variance = spreads[metric].of({name: 1.0})
         if variance is None or e.n_replicates < 2:
             return e
-        if is_whole:
-            of_mean = variance.of_mean(e.n_replicates)
-        else:  # of one class's rows: as much more or less than its own variance as for all rows
-            values = spreads[metric].values[name]
-            own = float(np.nanvar(values, ddof=1)) / e.n_replicates
-            of_mean = e.of_replicates * (variance.of_mean(e.n_replicates) / own if own > 0 else 1.0)
+        of_mean = variance.of_mean(e.n_replicates)
+        if not is_whole:  # of one class's rows: as much more or less than its own variance as for all rows
+            own = float(np.nanvar(spreads[metric].values[name], ddof=1)) / e.n_replicates
+            of_mean = e.of_replicates * (of_mean / own if own > 0 else 1.0)
         return replace(e, of_replicates=of_mean, freedom_of_replicates=variance.freedom)
 
     return [
@@ -119,15 +120,17 @@ def widened(cells: Sequence[Cell], n_pool: int) -> list[Cell]:
 
 def spread_of(cells: Sequence[Cell], metric: str, n_pool: int, sign: int) -> Spread:
     values = {cell.name: sign * cell.own[metric].values for cell in cells}
-    return Spread(values, n_pool, crossed_of(cells, metric, sign))
+    shares = {cell.name: sign * cell.own[metric].shares for cell in cells}
+    return Spread(values, n_pool, crossed_of(cells, metric, sign), shares)
 
 
-def crossed_of(cells: Sequence[Cell], metric: str, sign: int) -> dict[str, tuple[int, Array]]:
-    """Of each learner the smallest size at which draws and initialisations were crossed, and the values (k, k)."""
-    found: dict[str, tuple[int, Array]] = {}
+def crossed_of(cells: Sequence[Cell], metric: str, sign: int) -> dict[str, Crossed]:
+    """Of each learner those at the smallest size at which draws and initialisations were crossed."""
+    found: dict[str, Crossed] = {}
     for cell in sorted(cells, key=lambda cell: -cell.name[1]):
         if metric in cell.squares:
-            found[cell.name[0]] = (cell.name[1], sign * cell.squares[metric])
+            n_train, values, shares = cell.squares[metric]
+            found[cell.name[0]] = Crossed(n_train, sign * values, sign * shares)
     return found
 
 

@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
 from scipy.stats import chi2
 
-from stages.evaluate.spread import Array, CellName, Spread
+from stages.evaluate.spread import Array, CellName, Crossed, Spread
 
 MAX_DEVIATE = 8.0  # normal deviates beyond are p values of 0
 K = TypeVar("K")
@@ -82,14 +82,18 @@ class Estimate:
     def _freedoms(self) -> tuple[float, float]:
         return max(1.0, self.freedom_of_replicates), max(1.0, self.n_groups - 1)
 
+    @cached_property
+    def _mixture(self) -> tuple[Array, Array]:
+        """Degrees of freedom (3,) of Student's quantiles and their weights: Satterthwaite's, and those of the parts."""
+        parts = np.array([self.of_replicates, self.of_test])
+        return np.array([self.freedom, *self._freedoms]), np.append(1.0, parts / parts.sum()) / 2
+
     def quantile(self, tail: float) -> float:
         """How many standard errors above the mean a probability of `tail` is left."""
-        parts, freedoms = (self.of_replicates, self.of_test), self._freedoms
-        total = sum(parts)
-        if total == 0:
+        if self.deviation == 0:
             return 0.0
-        cochran = sum(part * stdtrit(f, tail) for part, f in zip(parts, freedoms, strict=True)) / total
-        return -0.5 * float(stdtrit(self.freedom, tail) + cochran)
+        freedoms, weights = self._mixture
+        return -float(weights @ stdtrit(freedoms, tail))
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Two-sided, of the mean."""
@@ -143,17 +147,17 @@ def estimate(
 class Study:
     """All cells by one metric, signed so that higher is better: one set of test rows, the same draws for every cell.
 
-    n_pool: rows that draws are cut from, infinite where they are fresh; crossed: of a learner the size, and the values
-    (k, k) of its draws crossed with its initialisations.
+    n_pool: rows that draws are cut from, infinite where they are fresh; crossed: by learner.
     """
 
     cells: Mapping[CellName, Scores]
     n_pool: float = np.inf
-    crossed: Mapping[str, tuple[int, Array]] = field(default_factory=dict)
+    crossed: Mapping[str, Crossed] = field(default_factory=dict)
 
     @cached_property
     def spread(self) -> Spread:
-        return Spread({name: cell.values for name, cell in self.cells.items()}, self.n_pool, self.crossed)
+        values = {name: cell.values for name, cell in self.cells.items()}
+        return Spread(values, self.n_pool, self.crossed, {name: cell.shares for name, cell in self.cells.items()})
 
     def estimate(self, weights: Mapping[CellName, float]) -> Estimate:
         """A weighted sum of cells, paired by replicate and by test row: {a: 1, b: -1} is how much a is above b.
@@ -238,12 +242,17 @@ def _square(draws: NDArray[np.int64], inits: NDArray[np.int64]) -> NDArray[np.in
     return np.array([[places[d, i] for i in range(k)] for d in range(k)], dtype=np.int64).reshape(k, k)
 
 
-def square_of(values: Array, draws: NDArray[np.int64], inits: NDArray[np.int64]) -> Array | None:
-    """The values (k, k) of k draws crossed with k initialisations, None where k < 2 or a fit is not usable."""
+def square_of(
+    values: Array, shares: Array, draws: NDArray[np.int64], inits: NDArray[np.int64]
+) -> tuple[Array, Array] | None:
+    """The values (k, k) and shares (k, k, n_groups) of k draws crossed with k initialisations.
+
+    None where k < 2 or a fit is not usable.
+    """
     square = _square(draws, inits)
     if len(square) < 2 or not np.isfinite(values[square]).all():
         return None
-    return values[square]
+    return values[square], shares[square]
 
 
 def variance_split(values: Array, shares: Array, draws: NDArray[np.int64], inits: NDArray[np.int64]) -> Split | None:
@@ -252,8 +261,9 @@ def variance_split(values: Array, shares: Array, draws: NDArray[np.int64], inits
     values: (n_fits,), shares: (n_fits, n_groups); draws, inits: (n_fits,) which of each a fit has. The complete square
     of 0 .. k-1 counts; None where a fit of it is missing or not usable, or k < 2. Negative components are taken as 0.
     """
-    if (m := square_of(values, draws, inits)) is None:
+    if (of_square := square_of(values, shares, draws, inits)) is None:
         return None
+    m = of_square[0]
     square = _square(draws, inits)
     k = len(m)
     rows, columns = m.mean(axis=1), m.mean(axis=0)
