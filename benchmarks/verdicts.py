@@ -6,8 +6,8 @@
 Verdicts are simulated at the boundary of what they deny, bands on the chapter's curves, both in worlds that each spoil
 one thing; power in two worlds that spoil nothing. A verdict that errs in more than .06 of the studies, or a band that
 holds less than .93 of the truths in cells without a mark, is named if that is significant (one-sided binomial tests,
-Holm over all cases, 1 %); so is a band without a mark more than 1.4 times as wide as with the true variances, and a clean world of
-which more than .05 of the learners carry a mark. Prints tables in Markdown, and writes JSON.
+Holm over all cases, 1 %). So are bands without a mark that are more than 1.4 times as wide as with the true variances,
+and clean worlds in which more than .05 of the cells carry a mark. Prints tables in Markdown, and writes JSON.
 """
 
 import argparse

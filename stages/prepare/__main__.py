@@ -12,6 +12,7 @@ from stages.common.artefacts import FEATURES, PREPARED, Json
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.seeds import seed_from
+from stages.prepare.dependence import told_of_dependence
 from stages.prepare.params import Source
 from stages.prepare.tables import Sides, Table, check_classes, sides
 
@@ -62,7 +63,11 @@ def main() -> None:
     # What training needs to know, apart from the card: rewording that retrains nothing.
     layout = {"n_classes": len(table.classes), "held_out_by": HELD_OUT_BY.get(source.split, "row")}
     artefacts.save_json(FEATURES / "layout.json", layout)
-    warnings = table.warnings + told_of_repeats(found) + (leaks(table, pool_rows, source.seed) if source.target else [])
+    warnings = table.warnings + told_of_repeats(found)
+    if source.target:
+        warnings += leaks(table, pool_rows, source.seed)
+    if source.target and source.split == "random":
+        warnings += told_of_dependence(table, pool_rows, source.seed)
     card = data_card(table, source, pool_rows, test_rows, n_dropped, warnings)
     artefacts.save_json(PREPARED / "dataset.json", card)
     for warning in warnings:
