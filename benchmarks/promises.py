@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.outside_curves import N_SIZES, Array, Trial, is_in_half, lcdb_curves, network_cells, thinned
 from stages.common.artefacts import Json
-from stages.evaluate.advice import LEVELS, N_LAWS, Costs, Option, more_data
+from stages.evaluate.advice import LEVELS, N_LAWS, Option, more_data
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import fit_joint_law
 
@@ -158,8 +158,7 @@ def chosen_of(curves: Sequence[Seen]) -> tuple[Option | None, float]:
         for seen in curves
     }
     best = max(now, key=lambda name: now[name])
-    costs = Costs({}, {(name, n_last): 1.0 for name in now})
-    return more_data([seen.curve for seen in curves], True, now, best, n_last, costs, resamples), -now[best]
+    return more_data([seen.curve for seen in curves], True, now, best, n_last, resamples), -now[best]
 
 
 def studies(trial: Trial, horizon: int = 2) -> dict[str, list[Seen]]:

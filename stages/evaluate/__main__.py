@@ -12,8 +12,9 @@ from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.params import Grid as GridParams
 from stages.evaluate import claims, curves, forecast, shapes
-from stages.evaluate.advice import Costs, advise
+from stages.evaluate.advice import advise
 from stages.evaluate.answer import answer_lines
+from stages.evaluate.costs import costs_of
 from stages.evaluate.curves import Cell
 from stages.evaluate.estimates import CellName, Scores, Study
 from stages.evaluate.metrics import HIGHER_IS_BETTER, LABELS, METRICS, chance, constant_values
@@ -59,7 +60,11 @@ def main() -> None:
     forecasts = forecasts_of(measured)
     recipe = [name for name in rules.claims.networks if name in grid.learners]
     simple = rules.claims.simple
-    advice = advise(study, is_loss, measured[metric], recipe, simple, resamples, costs_of(cells), n_pool, advice_rules)
+    n_parameters = {c.name: float(np.mean(c.info["n_parameters"])) for c in cells if c.info["n_parameters"]}
+    advised = advise(study, is_loss, measured[metric], recipe, simple, resamples, n_parameters, n_pool, advice_rules)
+    advice = advised.report
+    timings = {cell.name: artefacts.load_json(artefacts.timing_path(*cell.name)) for cell in cells}
+    tuning = {name: artefacts.load_json(artefacts.tuning_timing_path(name)) for name in grid.learners}
     found: Json = {
         "last_steps": shapes.last_steps(study, shape, rules.confidence),
         "overtakes": shapes.overtakes(shape, resamples, rules.confidence),
@@ -87,6 +92,8 @@ def main() -> None:
     artefacts.save_json(RESULTS / "claims.json", verdicts)
     artefacts.save_json(RESULTS / "shapes.json", found)
     artefacts.save_json(RESULTS / "advice.json", advice)
+    artefacts.save_json(RESULTS / "costs.json", costs_of(advised, timings, tuning, advice_rules))
+    artefacts.save_json(RESULTS / "hashes.json", hashes_of(grid))
     artefacts.save_json(RESULTS / "cells.json", shown)
     artefacts.save_json(RESULTS / "metrics.json", summary)
     lines = answer_lines(summary, verdicts, found, advice, shown)
@@ -113,8 +120,8 @@ def load_cell(
     learner: str, n_train: int, labels: NDArray[np.int64], groups: NDArray[np.int64] | None, kept: list[str]
 ) -> Cell:
     folder = artefacts.cell_path(learner, n_train)
-    info, timing = artefacts.load_json(folder / "cell.json"), artefacts.load_json(folder / "timing.json")
-    return curves.measure(artefacts.load_predictions(folder), labels, groups, info, timing, kept)
+    info = artefacts.load_json(folder / "cell.json")
+    return curves.measure(artefacts.load_predictions(folder), labels, groups, info, kept)
 
 
 def study_of(cells: list[Cell], metric: str, n_pool: int) -> Study:
@@ -160,13 +167,15 @@ def shown_cell(
         cell, metric, is_loss, by_guessing, constant_log_loss, card["pool_class_rows"], card["classes"],
         study.spread.failing, n_test,
     )  # fmt: skip
-    host = cell.timing["host"]
-    return cell.info | {"processor": host["processor"], "cores": host["cores"], "marks": marks}
+    return cell.info | {"marks": marks}
 
 
-def costs_of(cells: list[Cell]) -> Costs:
-    parameters = {cell.name: float(np.mean(cell.info["n_parameters"])) for cell in cells if cell.info["n_parameters"]}
-    return Costs(parameters, {cell.name: float(cell.timing["fit_seconds"]) for cell in cells})
+def hashes_of(grid: GridParams) -> Json:
+    """SHA-256 of each cell's files, for whoever trains anew without the remote."""
+    return {
+        learner: {str(n): artefacts.sha256_of(artefacts.cell_path(learner, n)) for n in grid.sizes}
+        for learner in grid.learners
+    }
 
 
 def headline(rows: list[Json], metric: str, grid: GridParams) -> Json:

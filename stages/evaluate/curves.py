@@ -12,7 +12,7 @@ from stages.evaluate.metrics import CLASS_METRICS, HIGHER_IS_BETTER, METRICS
 from stages.evaluate.spread import Crossed, Spread
 
 COLUMNS = [
-    "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops", "fit_seconds",
+    "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops",
 ]  # fmt: skip
 CLASS_COLUMNS = ["learner", "n_train", "class", "metric", "mean", "low", "high", "n_replicates"]
 LEAST_GROUPS, LEAST_WRONG = 20, 10  # groups of test rows, and test rows that are wrong, below which a cell is marked
@@ -35,7 +35,6 @@ class Cell:
     splits: Mapping[str, Split]
     squares: Mapping[str, Crossed]
     info: Json  # cell.json
-    timing: Json  # timing.json
 
 
 def measure(
@@ -43,7 +42,6 @@ def measure(
     labels: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
     info: Json,
-    timing: Json,
     kept: Sequence[str],
 ) -> Cell:
     """A cell by every metric; shares of test rows are kept for the metrics named in `kept` alone.
@@ -76,7 +74,7 @@ def measure(
                 values, influences = of_class(k, labels, filled[is_own])
                 scores = Scores.of(np.where(is_usable[is_own], values, np.nan), influences, groups)
                 classes[k, metric] = _estimate(scores)
-    return Cell((info["learner"], info["n_train"]), own, estimates, classes, splits, squares, info, timing)
+    return Cell((info["learner"], info["n_train"]), own, estimates, classes, splits, squares, info)
 
 
 def scores_of(
@@ -137,7 +135,7 @@ def crossed_of(cells: Sequence[Cell], metric: str, sign: int) -> dict[str, Cross
 def curve_rows(cell: Cell, confidence: float) -> list[Json]:
     """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are not counted."""
     learner, n_train = cell.name
-    shared: Json = {"learner": learner, "n_train": n_train, "fit_seconds": cell.timing["fit_seconds"]}
+    shared: Json = {"learner": learner, "n_train": n_train}
     for key in ("n_parameters", "train_flops"):
         shared[key] = float(np.mean(cell.info[key])) if cell.info[key] else None
     return [shared | {"metric": metric} | _band(e, confidence, metric) for metric, e in cell.estimates.items()]
