@@ -43,7 +43,7 @@ BOOSTING = {
 }  # fmt: skip
 NETWORK = {
     "kind": "network", "features": "raw", "units": 8, "layers": 1, "frequencies": 4, "dimensions": 3,
-    "filters": None, "batch_size": 64, "epochs": 4, "min_steps": 60, "warmup": 0.1, "patience": 50,
+    "batch_size": 64, "epochs": 4, "min_steps": 60, "warmup": 0.1, "patience": 50,
     "settings": [{"learning_rate": 0.003, "weight_decay": 0.1, "dropout": 0.1, "label_smoothing": 0.05,
                   "wave_deviation": 0.1},
                  {"learning_rate": 1e-6, "weight_decay": 0.0, "dropout": 0.0, "label_smoothing": 0.0,
