@@ -7,10 +7,10 @@ import pytest
 from scipy.optimize import nnls
 
 from stages.evaluate.advice import Advised, Option, advise, decide
-from stages.evaluate.estimates import CellName
 from stages.evaluate.forecast import measured_curves
 from stages.evaluate.joint_law import fit_joint_law, non_negative_least_squares
 from stages.evaluate.params import AdviceRules
+from stages.evaluate.spread import CellName
 from tests.simulations import simulated_study
 
 SIZES = [1024 * 2**i for i in range(7)]
@@ -59,11 +59,10 @@ def advised(
     cells: dict[CellName, float] = {
         (name, n): value for name, values in curves.items() for n, value in zip(SIZES, values, strict=True)
     }
-    study = simulated_study(cells, np.random.default_rng(0), n_test=n_test, spread=spread)
+    study = simulated_study(cells, np.random.default_rng(0), {"n_resamples": 1000}, n_test=n_test, spread=spread)
     parameters = {cell: NETWORKS.get(cell[0], 100.0) for cell in cells}
     networks = [name for name in NETWORKS if name in curves]
-    measured, resamples = measured_curves(study, False), study.resamples(1000, 0)
-    return advise(study, False, measured, networks, "logistic", resamples, parameters, n_pool, rules)
+    return advise(study, measured_curves(study), networks, "logistic", parameters, n_pool, rules)
 
 
 def of_law(floor: float, a: float, alpha: float, b: float, beta: float) -> dict[str, list[float]]:

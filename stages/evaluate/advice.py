@@ -7,11 +7,13 @@ from typing import Literal
 import numpy as np
 
 from stages.common.artefacts import Json
-from stages.evaluate.estimates import Array, CellName, Study
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import JointLaw, fit_joint_law
 from stages.evaluate.laws import MIN_POINTS
+from stages.evaluate.metrics import Metric
 from stages.evaluate.params import AdviceRules
+from stages.evaluate.spread import Array, CellName
+from stages.evaluate.study import Study
 
 Answer = Literal["more data", "bigger network", "stop", "cannot tell yet"]
 LEVELS = np.linspace(0.005, 0.995, 199)  # of the quantiles that stand for a predictive distribution
@@ -57,11 +59,9 @@ class Advised:
 
 def advise(
     study: Study,
-    is_loss: bool,
     curves: Sequence[Measured],
     networks: Sequence[str],
     simple: str,
-    resamples: Mapping[CellName, Array],
     n_parameters: Mapping[CellName, float],
     n_pool: int,
     rules: AdviceRules,
@@ -73,7 +73,7 @@ def advise(
     1 - certainty. Of those that surely pay the larger gain is advised; if none can, stop; otherwise it cannot be told
     yet. What prices change of that is `costs`'s.
     """
-    means = study.means()
+    means, resamples, metric = study.means(), study.resamples, study.metric
     n_last = max((n for _, n in means), default=0)
     now = {learner: mean for (learner, n), mean in means.items() if n == n_last and (learner, n) in resamples}
     if not now:
@@ -84,23 +84,23 @@ def advise(
         }  # fmt: skip
         return Advised(report, [], [])
     best = max(now, key=lambda name: now[name])
-    law, law_report = joint_law(is_loss, networks, means, resamples, n_parameters)
+    law, law_report = joint_law(metric, networks, means, resamples, n_parameters)
     found = [
-        more_data(curves, is_loss, now, best, n_last, resamples),
-        bigger_network(law, networks, is_loss, now, best, n_last, n_parameters, resamples),
+        more_data(curves, metric, now, best, n_last, resamples),
+        bigger_network(law, networks, metric, now, best, n_last, n_parameters, resamples),
     ]
     options = [option for option in found if option is not None]
     answer, reason = decide(options, rules, expected=2 if networks else 1)
     result: Json = {
         "answer": answer, "reason": reason, "n_train": n_last, "n_pool": n_pool, "best_learner": best,
-        "best_value": -now[best] if is_loss else now[best],
+        "best_value": metric.signed(now[best]),
         "min_gain": rules.min_gain, "certainty": rules.certainty,
         "simple_is_enough": simple_is_enough(simple, n_last, resamples, rules),
         "options": [option.to_json(rules) for option in options],
         "joint_law": law_report,
     }  # fmt: skip
     target = rules.target if rules.target is not None else result["best_value"]
-    loss = target if is_loss else 1 - target
+    loss = metric.of_loss(target)
     result["labels_until"] = {"target": target, "learners": [labels_until(curve, loss) for curve in curves]}
     sizes = sorted({n for name, n in study.cells if networks and name == networks[-1]})
     return Advised(result, options, telling_cells(options, law, networks, sizes, n_last, n_pool, n_parameters, rules))
@@ -124,7 +124,7 @@ def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tupl
 
 
 def more_data(
-    curves: Sequence[Measured], is_loss: bool, now: Mapping[str, float], best: str, n_last: int,
+    curves: Sequence[Measured], metric: Metric, now: Mapping[str, float], best: str, n_last: int,
     resamples: Mapping[CellName, Array],
 ) -> Option | None:  # fmt: skip
     """Twice the labels for the learner of which the forecast promises most; None where no curve can be forecast."""
@@ -132,7 +132,7 @@ def more_data(
     for curve in curves:
         if len(curve.n_train) >= MIN_POINTS and curve.n_train[-1] == n_last and (curve.loss > 0).all():
             losses = curve.until(np.inf).quantiles(2 * n_last, LEVELS)[0]
-            forecasts[curve.learner] = -losses if is_loss else 1 - losses
+            forecasts[curve.learner] = metric.signed(metric.of_loss(losses))
     if not forecasts:
         return None
     learner = max(forecasts, key=lambda name: float(np.median(forecasts[name])))
@@ -142,7 +142,7 @@ def more_data(
 
 
 def joint_law(
-    is_loss: bool,
+    metric: Metric,
     networks: Sequence[str],
     means: Mapping[CellName, float],
     resamples: Mapping[CellName, Array],
@@ -153,7 +153,7 @@ def joint_law(
     if not cells:
         return None, None
     signed = np.stack([np.append(means[cell], resamples[cell][:N_LAWS]) for cell in cells], axis=1)
-    losses = -signed if is_loss else 1 - signed
+    losses = metric.loss(signed)
     sizes = np.array([n_parameters[cell] for cell in cells])
     labels = np.array([n for _, n in cells], dtype=np.float64)
     law = fit_joint_law(sizes, labels, losses)
@@ -176,7 +176,7 @@ def joint_law(
 
 
 def bigger_network(
-    law: JointLaw | None, networks: Sequence[str], is_loss: bool, now: Mapping[str, float], best: str, n_last: int,
+    law: JointLaw | None, networks: Sequence[str], metric: Metric, now: Mapping[str, float], best: str, n_last: int,
     n_parameters: Mapping[CellName, float], resamples: Mapping[CellName, Array],
 ) -> Option | None:  # fmt: skip
     """Twice the parameters of the largest network at today's size; None without a joint law.
@@ -187,7 +187,7 @@ def bigger_network(
         return None
     largest = networks[-1]
     size = n_parameters[largest, n_last]
-    loss_now = -now[largest] if is_loss else 1 - now[largest]
+    loss_now = metric.loss(now[largest])
     noise = np.random.default_rng(0).normal(size=len(law.floor)) * np.sqrt(2) * law.misfit * loss_now
     gains = (law.loss(size, n_last) - law.loss(2 * size, n_last) + noise)[1:]
     change = f"{size:,.0f} parameters become {2 * size:,.0f}"

@@ -6,8 +6,8 @@ import numpy as np
 
 from stages.common.artefacts import Json
 from stages.evaluate.advice import Advised, Option
-from stages.evaluate.estimates import CellName
 from stages.evaluate.params import AdviceRules
+from stages.evaluate.spread import CellName
 
 
 def costs_of(
