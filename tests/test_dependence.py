@@ -1,5 +1,7 @@
 """Rows that go together are told of, and independent ones are not."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,8 +51,8 @@ def test_rows_of_weeks_go_together_by_their_date(tmp_path):
 
 def test_independent_rows_seldom_raise_an_alarm(tmp_path):
     """A trend, a category and a bent effect of a number among what is to be learned."""
-    alarms = [warning for seed in range(6) for warning in told(written(tmp_path / "t.csv", 100 + seed))]
-    assert len(alarms) <= 1, alarms  # of 6 tables; with a rate of .05 more have probability .03
+    alarms = [warning for seed in range(12) for warning in told(written(tmp_path / "t.csv", 100 + seed))]
+    assert len(alarms) <= 2, alarms  # of 12 tables; with a rate of .05 more have probability .02
 
 
 def test_groups_of_few_values_are_seen_where_they_stand_together_or_decide_a_column(tmp_path):
@@ -73,7 +75,7 @@ def of_noise(rng: np.random.Generator, kind: str) -> pd.DataFrame:
     n = N_ROWS
     match kind:
         case "one category":
-            columns = {"c": [f"c{i}" for i in rng.integers(30, size=n)]}
+            columns: dict[str, Any] = {"c": [f"c{i}" for i in rng.integers(30, size=n)]}
         case "sorted ids":
             columns = {"b": np.arange(n) // 5}
         case "a date":

@@ -3,8 +3,8 @@
 Rows of one person, one device or one week may have more in common than their features say. Bands that count them as
 single rows are then too narrow for new persons or weeks. It shows in what a model leaves unexplained on values that it
 never saw: the residuals of one value of a column, or of one stretch of time, lie on one side more often than chance has
-it. What chance has is simulated: labels drawn anew, row by row, from the model's own probabilities, and fitted again;
-so a model that errs in the same way in all rows of a value is no evidence.
+it. The model sees neither the column nor what is constant within its values: what it would make of these it would make
+of all rows of a value alike.
 """
 
 import re
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import f as f_distribution
 
 from stages.common.seeds import seed_from
 from stages.prepare.tables import Table
@@ -21,6 +22,7 @@ N_LOOKED_AT, N_CHUNKS = 200_000, 20  # rows of which columns are looked at, in s
 N_FITTED, MOST_GROUPS = 3_000, 200  # rows and groups that a model is fitted to
 MOST_WHOLE = 100  # columns of whole numbers; a table with more of them is no table of records
 N_FOLDS = 3
+CYCLES = ("(month)", "(weekday)", "(hour)")  # of a date: what recurs is no stretch of time
 N_STRETCHES = 30  # of time
 LEAST_VALUES, MANY_VALUES = 5, 20  # of a column that may name groups; so many do without another sign of it
 LEAST_REPEATS = 2.0  # rows of one value, in the mean
@@ -29,8 +31,7 @@ MOST_ALIKE = 0.3  # correlation of a name that is a number with other columns, a
 NAMES = re.compile(
     r"(?i)(^|[_ ])(id|user|patient|subject|customer|client|person|session|household|site|device)(_?id|s)?($|[_ ])"
 )
-F_OF_CHANCE = 1.3  # of the variance between values over that within: below it nothing is simulated
-N_SIMULATED, DEVIATIONS = 20, 2.7  # draws of the labels, and how far beyond their mean log ratio the seen one must lie
+LEVEL = 0.005  # of the test, over all columns together
 LEAST_EFFECT = 1.2  # times the variance of a mean over as many single rows, from which it is told
 
 
@@ -53,7 +54,7 @@ def told_of_dependence(table: Table, pool_rows: NDArray[np.int64], seed: int) ->
     candidates = _candidates(table, rows)
     for candidate in candidates:
         random = np.random.default_rng(seed_from("dependence", seed))
-        correlation = _in_common(table, rows, candidate, random)
+        correlation = _in_common(table, rows, candidate, LEVEL / len(candidates), random)
         counts = np.bincount(candidate.groups).astype(np.float64)
         if 1 + ((counts**2).sum() / counts.sum() - 1) * correlation < LEAST_EFFECT:  # Kish 1965
             continue
@@ -152,7 +153,9 @@ def _decides(codes: NDArray[np.int64], others: Sequence[NDArray[np.int64]]) -> b
     )
 
 
-def _in_common(table: Table, rows: NDArray[np.int64], candidate: _Candidate, random: np.random.Generator) -> float:
+def _in_common(
+    table: Table, rows: NDArray[np.int64], candidate: _Candidate, level: float, random: np.random.Generator
+) -> float:
     """The intraclass correlation of what a model that never saw a group leaves unexplained in it; 0 where it is no more
     than chance has it."""
     groups = candidate.groups
@@ -168,25 +171,26 @@ def _in_common(table: Table, rows: NDArray[np.int64], candidate: _Candidate, ran
     if len(taken) > 2 * N_FITTED:
         taken = random.choice(taken, 2 * N_FITTED, replace=False)
     taken = np.sort(taken)
-    codes = np.unique(place[groups[taken]], return_inverse=True)[1].reshape(-1)
+    codes = np.unique(groups[taken], return_inverse=True)[1].reshape(-1)  # in the order of their values
     if codes.max() + 1 < N_FOLDS + 2 or len(codes) - codes.max() < 10:
         return 0.0
     features, labels = table.features[rows[taken]], table.labels[rows[taken]]
     values = np.column_stack([np.asarray(features.numeric, np.float64), features.categorical])
+    is_own = [card["column"] == candidate.name and not card["name"].endswith(CYCLES) for card in table.columns]
+    values = values[:, [i for i, own in enumerate(is_own) if not own and not _is_constant(values[:, i], codes)]]
     # Two sides of about as many rows: every other class by frequency.
     frequency = np.argsort(np.argsort(-np.bincount(labels), kind="stable"), kind="stable")
     is_positive = frequency[labels] % 2 == 1
     folds = random.permutation(int(codes.max()) + 1)[codes] % N_FOLDS
     probabilities = _out_of_fold(values, is_positive, folds)
-    seen, correlation = _analysed(is_positive - probabilities, codes, folds)
-    if not seen > F_OF_CHANCE:
-        return 0.0
-    by_chance = []
-    for _ in range(N_SIMULATED):
-        drawn = random.random(len(codes)) < probabilities
-        by_chance.append(np.log(_analysed(drawn - _out_of_fold(values, drawn, folds), codes, folds)[0]))
-    is_beyond = np.log(seen) > max(max(by_chance), np.mean(by_chance) + DEVIATIONS * np.std(by_chance, ddof=1))
-    return correlation if is_beyond else 0.0
+    return _intraclass(is_positive - probabilities, codes, folds, level)
+
+
+def _is_constant(column: NDArray[np.float64], codes: NDArray[np.int64]) -> bool:
+    """Within each group."""
+    order = np.argsort(codes, kind="stable")
+    values = np.nan_to_num(column[order], nan=-1e30)
+    return not (np.diff(values) != 0)[np.diff(codes[order]) == 0].any()
 
 
 def _out_of_fold(
@@ -198,16 +202,18 @@ def _out_of_fold(
     found = np.full(len(values), is_positive.mean())
     for fold in range(N_FOLDS):
         fit, test = folds != fold, folds == fold
-        if len(np.unique(is_positive[fit])) == 2:
-            model = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=8, early_stopping=False, random_state=0)
+        if values.shape[1] and len(np.unique(is_positive[fit])) == 2:
+            model = HistGradientBoostingClassifier(
+                max_iter=40, max_leaf_nodes=8, min_samples_leaf=40, early_stopping=False, random_state=0
+            )
             found[test] = model.fit(values[fit], is_positive[fit]).predict_proba(values[test])[:, 1]
     return found
 
 
-def _analysed(
-    residuals: NDArray[np.float64], codes: NDArray[np.int64], folds: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Of the analysis of variance by group: variance between groups over that within, and the intraclass correlation.
+def _intraclass(
+    residuals: NDArray[np.float64], codes: NDArray[np.int64], folds: NDArray[np.int64], level: float
+) -> float:
+    """The intraclass correlation, 0 where the analysis of variance finds nothing at this level.
 
     A course over the values' order that is smooth is no group's own, nor is what a whole fold has in common.
     """
@@ -219,9 +225,10 @@ def _analysed(
     counts = np.bincount(codes)
     n, k = len(codes), len(counts)
     means = np.bincount(codes, residuals) / counts
-    between = float((counts * means**2).sum()) / max(1, k - N_FOLDS - 3)
+    freedom = max(1, k - N_FOLDS - 3)
+    between = float((counts * means**2).sum()) / freedom
     within = float(((residuals - means[codes]) ** 2).sum()) / (n - k)
-    if within <= 0 or between <= 0:
-        return 1e-9, 0.0
+    if within <= 0 or f_distribution.sf(between / within, freedom, n - k) > level:
+        return 0.0
     size = (n - float((counts**2).sum()) / n) / (k - 1)
-    return between / within, max(0.0, (between - within) / (between + (size - 1) * within))
+    return max(0.0, (between - within) / (between + (size - 1) * within))
