@@ -28,7 +28,7 @@ SETTING = params.NetworkSetting(
 )
 CONFIG = params.Network(
     kind="network", features="raw", units=64, layers=2, frequencies=0, dimensions=1,
-    filters=None, batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1,
+    batch_size=BATCH, epochs=EPOCHS, min_steps=1, warmup=0.1,
     patience=10_000, settings=[SETTING],
 )  # fmt: skip
 

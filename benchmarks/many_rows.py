@@ -45,7 +45,7 @@ def main() -> None:
         seconds = []
         for n in SIZES[1:]:
             measured(folder, f"train {learner}-{n}", "stages.train", learner, str(n))
-            timing = json.loads((folder / f"data/predictions/{learner}/{n}/timing.json").read_text())
+            timing = json.loads((folder / f"data/timings/{learner}/{n}.json").read_text())
             seconds.append(timing["fit_seconds"])
         ratio = seconds[1] / seconds[0]
         print(f"{learner}: {SIZES[2] / SIZES[1]:.0f} times the rows took {ratio:.2f} times as long", flush=True)

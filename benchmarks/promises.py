@@ -15,9 +15,10 @@ import pandas as pd
 
 from benchmarks.outside_curves import N_SIZES, Array, Trial, is_in_half, lcdb_curves, network_cells, thinned
 from stages.common.artefacts import Json
-from stages.evaluate.advice import LEVELS, N_LAWS, Costs, Option, more_data
+from stages.evaluate.advice import LEVELS, N_LAWS, Option, more_data
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import fit_joint_law
+from stages.evaluate.metrics import METRICS
 
 GAINS = (0.01, 0.03, 0.06)  # shares of today's loss
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
@@ -25,7 +26,6 @@ LARGE = 360_000_000  # parameters of the networks that are asked for
 N_LEARNERS = 5  # that a study has
 N_RESAMPLES = 1000
 HORIZONS = (2, 4)
-N_LATER = 5  # sizes around that at which a promise is held against what was measured
 LEAST_IMPROVING = 0.03  # of a curve, for the labels until a loss to be asked
 
 
@@ -36,11 +36,12 @@ class Promise(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A curve up to half of its largest size, and what was measured at twice the last size seen."""
+    """A curve up to half of its largest size, and what was measured at twice the last size seen, with its error."""
 
     data_set: str
     curve: Measured
     later: float
+    later_error: float
 
 
 def networks(trial: Trial) -> Json:
@@ -69,10 +70,7 @@ def networks(trial: Trial) -> Json:
             misses.append(abs(np.log(told[0] / cell.loss)))
             flat.append(abs(np.log(now / cell.loss)))
             covered.append(low <= now - cell.loss <= high)
-            promises += [
-                Promise(float((gains > d * now).mean()), now - cell.loss > d * now, f"{training}/{validation}")
-                for d in GAINS
-            ]
+            promises += [Promise(float((gains > d * now).mean()), now - cell.loss > d * now, training) for d in GAINS]
     return {"mean_log_error": float(np.mean(misses)), "no_gain": float(np.mean(flat)),
             "ratio": float(np.mean(misses) / np.mean(flat)), "coverage80": float(np.mean(covered)),
             "n": len(misses), "bins": binned(promises)}  # fmt: skip
@@ -98,8 +96,9 @@ def reliability(trial: Trial) -> Json:
 
 
 def promised(seen: Seen) -> list[Promise]:
+    """What is held against a measurement foresees the error of that measurement."""
     now, last = float(seen.curve.loss[-1]), float(seen.curve.n_train[-1])
-    forecast = seen.curve.until(np.inf).quantiles(2 * last, LEVELS)[0]
+    forecast = seen.curve.until(np.inf).quantiles(2 * last, LEVELS, seen.later_error / seen.later)[0]
     return [Promise(float((now - forecast > d * now).mean()), now - seen.later > d * now, seen.data_set) for d in GAINS]
 
 
@@ -158,8 +157,7 @@ def chosen_of(curves: Sequence[Seen]) -> tuple[Option | None, float]:
         for seen in curves
     }
     best = max(now, key=lambda name: now[name])
-    costs = Costs({}, {(name, n_last): 1.0 for name in now})
-    return more_data([seen.curve for seen in curves], True, now, best, n_last, costs, resamples), -now[best]
+    return more_data([seen.curve for seen in curves], METRICS["error"], now, best, n_last, resamples), -now[best]
 
 
 def studies(trial: Trial, horizon: int = 2) -> dict[str, list[Seen]]:
@@ -170,11 +168,9 @@ def studies(trial: Trial, horizon: int = 2) -> dict[str, list[Seen]]:
             continue
         if (kept := thinned(x, horizon)) is None:
             continue
-        off = np.log(x / (horizon * x[kept[-1]]))
-        nearest = np.argsort(np.abs(off), kind="stable")[:N_LATER]
-        level = np.polyfit(off[nearest], np.log(y[nearest]), 1)[1]
+        nearest = int(np.abs(np.log(x / (horizon * x[kept[-1]]))).argmin())
         curve = Measured(learner, x[kept], y[kept], errors[kept])
-        seen = Seen(data_set, curve, float(np.exp(level)))
+        seen = Seen(data_set, curve, float(y[nearest]), float(errors[nearest]))
         found.setdefault(data_set, []).append(seen)
     for data_set, curves in found.items():
         last = max({c.curve.n_train[-1] for c in curves}, key=lambda n: sum(c.curve.n_train[-1] == n for c in curves))

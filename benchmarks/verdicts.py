@@ -27,12 +27,13 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binomtest
 
 from stages.evaluate import claims
-from stages.evaluate.claims import LISTED_FIRST, TUNED, Grid
+from stages.evaluate.claims import LISTED_FIRST, TUNED
 from stages.evaluate.curves import LEAST_GROUPS, LEAST_WRONG
-from stages.evaluate.estimates import CellName, Scores, Study, holm
-from stages.evaluate.metrics import chance, roc_auc
+from stages.evaluate.estimates import Scores, holm
+from stages.evaluate.metrics import METRICS, roc_auc
 from stages.evaluate.params import Claims
-from stages.evaluate.spread import MOST_SHARED, Crossed
+from stages.evaluate.spread import MOST_SHARED, CellName, Crossed
+from stages.evaluate.study import Study
 
 Array = NDArray[np.float64]
 Curves = Mapping[str, Sequence[float]]
@@ -80,7 +81,7 @@ class World:
 
     @property
     def smallest_gain(self) -> float:
-        return SMALLEST_SHARE * (1 - chance(self.metric, self.n_classes))
+        return SMALLEST_SHARE * METRICS[self.metric].left_by_guessing(self.n_classes)
 
     def curves(self, curves: Curves) -> dict[str, list[float]]:
         best = max(max(values) for values in curves.values())
@@ -299,7 +300,10 @@ def simulated(
             values, influences = _measured(square, rows, np.repeat(of_replicate[:3], 3, axis=0), world, rng)
             shares = Scores.of(values, influences, rows.groups).shares
             crossed[name] = Crossed(n, values.reshape(3, 3), shares.reshape(3, 3, -1))
-    return Study(found, np.inf if np.isinf(world.pool) else world.pool * sizes[-1], crossed)
+    n_pool = np.inf if np.isinf(world.pool) else world.pool * sizes[-1]
+    of_grid, tuning = ({cell: s for cell, s in found.items() if (cell[0] in LEARNERS) == is_one} for is_one in (1, 0))
+    return Study(of_grid, METRICS[world.metric], frozenset(NETWORKS), world.smallest_gain, n_pool, crossed, tuning,
+                 n_resamples=2)  # fmt: skip  # of which no verdict depends
 
 
 def drawn(cells: Sequence[CellName], world: World, rng: np.random.Generator) -> dict[CellName, Array]:
@@ -349,17 +353,11 @@ def _noise(world: World) -> Callable[[np.random.Generator, tuple[int, ...]], Arr
     return lambda rng, shape: scale * rng.standard_t(world.tails, size=shape)
 
 
-def verdict_of(statement: str, study: Study, smallest_gain: float) -> str:
+def verdict_of(statement: str, study: Study) -> str:
     """The verdict on one statement alone."""
-    grid = Grid(LEARNERS, SIZES, frozenset(NETWORKS), smallest_gain)
     if statement in ("small_network", "bigger_network"):
-        return claims.orderings(study, grid, RULES)[statement == "bigger_network"].verdict
-    if statement == "both_scales":  # the probability of being the best, which needs many resamples, decides nothing
-        means = {
-            name: np.full(2, mean) for name, mean in study.means().items() if study.cells[name].is_usable.sum() > 1
-        }
-        return claims.both_scales(study, grid, RULES, means).verdict
-    return getattr(claims, statement)(study, grid, RULES).verdict
+        return claims.orderings(study, RULES)[statement == "bigger_network"].verdict
+    return getattr(claims, statement)(study, RULES).verdict
 
 
 def counted(case: Case, n_studies: int, seed: Sequence[int]) -> Counter[tuple[str, str, str]]:
@@ -369,7 +367,7 @@ def counted(case: Case, n_studies: int, seed: Sequence[int]) -> Counter[tuple[st
     found: Counter[tuple[str, str, str]] = Counter()
     for _ in range(n_studies):
         study = simulated(case.planted, world, rng)
-        verdicts = {s: verdict_of(s, study, world.smallest_gain) for s in {s for _, s, _ in case.counted}}
+        verdicts = {s: verdict_of(s, study) for s in {s for _, s, _ in case.counted}}
         found.update(key for key in case.counted if verdicts[key[1]] == key[2])
     return found
 

@@ -27,7 +27,7 @@ from stages.common.artefacts import Json
 from stages.common.command import run
 from stages.common.errors import InputError, nearest
 from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
-from stages.evaluate.params import Advice, Evaluate
+from stages.evaluate.params import Advice, Evaluate, OfPicture
 from stages.plot.params import Plot
 from stages.prepare.params import Asked, Dataset
 from stages.record import CONF, Compose, groups, hydra_quoted, key_of, merged, parsed, recorded_overrides
@@ -276,6 +276,7 @@ def _check_inside(path: Path, is_allowed: bool) -> None:
 def validate(content: Any) -> None:
     """Raises InputError for unknown keys, wrong types, values out of range, and sections that contradict each other."""
     study = validated(Study, content)
+    validated(OfPicture, {"metric": study.dataset.metric}, "dataset")
     for name, learner in study.learners.items():
         if not re.fullmatch(LEARNER_NAME, name):
             raise InputError(f"the learner name {name!r} may hold only a-z, 0-9 and _, and starts with a letter")

@@ -1,13 +1,16 @@
 """Simulated predictions of learners whose true curves are planted."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from stages.evaluate.estimates import CellName, Scores, Study
+from stages.evaluate.estimates import Scores
 from stages.evaluate.metrics import accuracy
+from stages.evaluate.spread import CellName
+from stages.evaluate.study import Study
 
 
 def simulated_predictions(
@@ -36,8 +39,13 @@ def simulated_predictions(
     return labels, found
 
 
-def simulated_study(planted: Mapping[CellName, float], rng: np.random.Generator, **options: float) -> Study:
-    """The study by accuracy of simulated predictions, of fresh draws."""
+def simulated_study(
+    planted: Mapping[CellName, float],
+    rng: np.random.Generator,
+    of_study: Mapping[str, Any] | None = None,
+    **options: float,
+) -> Study:
+    """The study by accuracy of simulated predictions, of fresh draws; of_study: its other fields."""
     labels, predictions = simulated_predictions(planted, rng, **options)  # type: ignore[arg-type]
     scores = {cell: Scores.of(*accuracy(labels, p), None) for cell, p in predictions.items()}
-    return Study(scores)
+    return Study(scores, **(of_study or {}))

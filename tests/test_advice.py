@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from stages.evaluate.advice import Costs, Option, advise, decide
-from stages.evaluate.estimates import CellName, Study
+from stages.evaluate.advice import Advised, Option, advise, decide
 from stages.evaluate.forecast import measured_curves
 from stages.evaluate.joint_law import fit_joint_law, non_negative_least_squares
 from stages.evaluate.params import AdviceRules
+from stages.evaluate.spread import CellName
 from tests.simulations import simulated_study
 
 SIZES = [1024 * 2**i for i in range(7)]
@@ -52,20 +52,17 @@ def test_too_few_cells_or_networks_of_one_size_have_no_joint_law():
     assert fit_joint_law(np.array([1.0, 2, 3]), labels[:3], np.full((1, 3), 0.3)) is None
 
 
-def study_and_costs(curves: dict[str, list[float]], spread: float = 0.001, n_test: int = 20_000) -> tuple[Study, Costs]:
+def advised(
+    curves: dict[str, list[float]], rules: AdviceRules = RULES, n_pool: int = 10**6, spread: float = 0.001,
+    n_test: int = 20_000,
+) -> Advised:  # fmt: skip
     cells: dict[CellName, float] = {
         (name, n): value for name, values in curves.items() for n, value in zip(SIZES, values, strict=True)
     }
-    study = simulated_study(cells, np.random.default_rng(0), n_test=n_test, spread=spread)
+    study = simulated_study(cells, np.random.default_rng(0), {"n_resamples": 1000}, n_test=n_test, spread=spread)
     parameters = {cell: NETWORKS.get(cell[0], 100.0) for cell in cells}
-    return study, Costs(parameters, {cell: 10 * cell[1] / 1024 for cell in cells})
-
-
-def advised(curves: dict[str, list[float]], rules: AdviceRules = RULES, n_pool: int = 10**6, **noise: Any) -> dict:
-    study, costs = study_and_costs(curves, **noise)
     networks = [name for name in NETWORKS if name in curves]
-    measured, resamples = measured_curves(study, False), study.resamples(1000, 0)
-    return advise(study, False, measured, networks, "logistic", resamples, costs, n_pool, rules)
+    return advise(study, measured_curves(study), networks, "logistic", parameters, n_pool, rules)
 
 
 def of_law(floor: float, a: float, alpha: float, b: float, beta: float) -> dict[str, list[float]]:
@@ -76,64 +73,58 @@ FLAT = {"logistic": [0.7] * 7}
 
 
 def test_where_data_pays_the_advice_is_more_data():
-    found = advised(FLAT | of_law(0.05, 0.0, 0.4, 4.0, 0.3))
+    found = advised(FLAT | of_law(0.05, 0.0, 0.4, 4.0, 0.3)).report
     assert found["answer"] == "more data"
     data = found["options"][0]
     expected = 4 * (SIZES[-1] ** -0.3 - (2 * SIZES[-1]) ** -0.3)
     assert data["gain"]["low80"] < expected < data["gain"]["high80"]
-    assert data["cost"] == {"labels": SIZES[-1], "seconds": pytest.approx(1280), "money": None}
+    assert (data["labels"], data["pays"]) == (SIZES[-1], True)
     assert found["simple_is_enough"]["probability"] < 0.01
 
 
 def test_where_size_pays_the_advice_is_a_bigger_network():
-    found = advised(FLAT | of_law(0.05, 1.5, 0.15, 0.1, 0.5))
+    found = advised(FLAT | of_law(0.05, 1.5, 0.15, 0.1, 0.5)).report
     assert found["answer"] == "bigger network"
     size = next(option for option in found["options"] if option["option"] == "bigger network")
     expected = 1.5 * (128_000**-0.15 - 256_000**-0.15)
     assert size["own_gain"]["low80"] < expected < size["own_gain"]["high80"]
     lead = found["best_value"] - 0.6922  # the flat learner is above the largest network today
     assert size["own_gain"]["median"] - size["gain"]["median"] == pytest.approx(lead, abs=0.003)
-    assert size["cost"]["labels"] == 0
+    assert (size["labels"], size["pays"]) == (0, True)
 
 
 def test_where_nothing_pays_the_advice_is_to_stop_and_the_simple_learner_is_enough():
-    found = advised({"logistic": [0.7] * 7} | {name: [0.7] * 7 for name in NETWORKS}, spread=0.0002, n_test=60_000)
+    found = advised(
+        {"logistic": [0.7] * 7} | {name: [0.7] * 7 for name in NETWORKS}, spread=0.0002, n_test=60_000
+    ).report
     assert found["answer"] == "stop"
     assert found["simple_is_enough"]["probability"] > 0.8
-    assert found["next_cell"] is None
+    assert not any(option["pays"] for option in found["options"])
 
 
-def test_where_it_cannot_be_told_the_next_cell_is_named():
+def test_where_it_cannot_be_told_the_cells_that_would_tell_are_named():
     curves = {"logistic": [0.70, 0.715, 0.725, 0.733, 0.739, 0.744, 0.747]}
     found = advised(curves)
-    assert found["answer"] == "cannot tell yet"
-    assert (found["next_cell"]["learner"], found["next_cell"]["n_train"]) == ("logistic", 2 * SIZES[-1])
-    assert advised(curves, n_pool=SIZES[-1])["next_cell"] is None
+    assert found.report["answer"] == "cannot tell yet"
+    assert [(cell["learner"], cell["n_train"]) for cell in found.telling] == [("logistic", 2 * SIZES[-1])]
+    assert advised(curves, n_pool=SIZES[-1]).telling == []
 
 
-def test_costs_are_counted_in_money_where_they_are_set():
-    curves = FLAT | of_law(0.05, 0.0, 0.4, 4.0, 0.3)
-    found = advised(curves, RULES.model_copy(update={"cost_per_label": 0.01, "cost_per_hour": 3.6}))
-    assert found["options"][0]["cost"]["money"] == pytest.approx(SIZES[-1] * 0.01 + 1280 * 0.001, rel=1e-3)
-
-
-def test_of_two_that_pay_the_cheaper_gain_is_taken_where_costs_are_set():
+def test_of_two_that_pay_the_larger_gain_is_advised():
     gains = {"more data": np.full(9, 0.02), "bigger network": np.full(9, 0.01)}
-    data = Option("more data", "a", "", gains["more data"], gains["more data"], 1000, 60)
-    size = Option("bigger network", "a", "", gains["bigger network"], gains["bigger network"], 0, 60)
+    data = Option("more data", "a", "", gains["more data"], gains["more data"], 1000)
+    size = Option("bigger network", "a", "", gains["bigger network"], gains["bigger network"], 0)
     assert decide([data, size], RULES, 2)[0] == "more data"
-    priced = RULES.model_copy(update={"cost_per_label": 1.0, "cost_per_hour": 1.0})
-    assert decide([data, size], priced, 2)[0] == "bigger network"
     assert decide([], RULES, 2)[0] == "cannot tell yet"
-    flat = Option("more data", "a", "", np.zeros(9), np.zeros(9), 1000, 60)
+    flat = Option("more data", "a", "", np.zeros(9), np.zeros(9), 1000)
     assert decide([flat], RULES, 1)[0] == "stop"
     assert decide([flat], RULES, 2)[0] == "cannot tell yet"
 
 
 def test_the_target_is_the_best_value_measured_unless_given():
     curves = {"logistic": [0.70, 0.72, 0.735, 0.747, 0.756, 0.763, 0.769], "small": [0.70 + 0.02 * i for i in range(7)]}
-    found = advised(curves)["labels_until"]
+    found = advised(curves).report["labels_until"]
     assert found["target"] == pytest.approx(0.82, abs=0.01)
     assert {item["learner"]: item["is_measured"] for item in found["learners"]} == {"logistic": False, "small": True}
-    given = advised(curves, RULES.model_copy(update={"target": 0.75}))["labels_until"]
+    given = advised(curves, RULES.model_copy(update={"target": 0.75})).report["labels_until"]
     assert given["target"] == 0.75

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from stages.common.artefacts import Features
-from stages.common.errors import InputError
 from stages.prepare.words import letters_of
 from stages.train import params
 from stages.train.adamw import SCALE_RATE, BatchedAdamW
@@ -63,8 +62,7 @@ def test_parameters_and_multiplications_are_those_of_one_network():
 
 
 def test_initial_weights_depend_on_their_own_seed_alone():
-    shape = Shape(5, 7, 1, 2, n_embedded=3, frequencies=4, dimensions=2,
-                  n_letters=9, letter_dimensions=4, window=2, filters=3)  # fmt: skip
+    shape = Shape(5, 7, 1, 2, n_embedded=3, frequencies=4, dimensions=2)
     both, alone = BatchedNetwork(shape, [1, 2], [0.1, 2.0]), BatchedNetwork(shape, [2], [2.0])
     for together, single in zip(both.parameters(), alone.parameters(), strict=True):
         torch.testing.assert_close(together[1], single[0], rtol=0, atol=0)
@@ -179,7 +177,7 @@ SETTING = params.NetworkSetting(
     learning_rate=0.01, weight_decay=0.1, dropout=0.2, label_smoothing=0.05, wave_deviation=0.1
 )
 CONFIG = params.Network(
-    kind="network", features="raw", units=8, layers=2, frequencies=4, dimensions=3, filters=None,
+    kind="network", features="raw", units=8, layers=2, frequencies=4, dimensions=3, 
     batch_size=32, epochs=5, min_steps=60, warmup=0.1, patience=99, settings=[SETTING],
 )  # fmt: skip
 
@@ -289,19 +287,6 @@ def test_a_periodic_embedding_is_waves_mixed_beside_scaled_inputs():
         expected = one_by_one(network, m)(torch.cat(parts, dim=1))
         torch.testing.assert_close(network(Inputs(x))[m], expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(network(Inputs(x[[m]]), [m])[0], expected, rtol=1e-4, atol=1e-5)
-
-
-def test_filters_are_torch_s_convolution_and_its_largest_answer():
-    shape = Shape(0, 5, 1, 2, n_letters=9, letter_dimensions=4, window=3, filters=6)
-    network = BatchedNetwork(shape, seeds=[1, 2])
-    letters = torch.randint(9, (2, 7, 10))
-    logits = network(Inputs(torch.zeros(2, 7, 0), letters=letters))
-    for m in range(2):
-        found = network.alphabet[0][m][letters[m]].transpose(1, 2)  # (rows, letter_dimensions, width)
-        kernel = network.filters[0][m].view(3, 4, 6).permute(2, 1, 0)
-        answers = nn.functional.conv1d(found, kernel, network.filter_biases[0][m, 0])
-        expected = one_by_one(network, m)(torch.relu(answers).amax(dim=2))
-        torch.testing.assert_close(logits[m], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_drops_each_models_share_and_keeps_the_mean():
@@ -416,17 +401,3 @@ def test_batches_of_draws_that_differ_are_their_one_hot_inputs():
     for draw, n_inputs in enumerate((8, 14)):
         expected = Encoder(draws[draw]).one_hot(draws[draw][rows[draw].numpy()])
         np.testing.assert_array_equal(X[draw], np.pad(expected, ((0, 0), (0, 14 - n_inputs))))
-
-
-def test_letters_find_their_place_and_unknown_ones_share_the_last():
-    config = CONFIG.model_copy(update={"filters": params.Filters(number=4, window=3, dimensions=2)})
-    encoder = NetworkEncoder(Features(letters=letters_of(["aab", "bba", "abz"])), config)  # z once: rare
-    assert encoder.n_letters == 6
-    letters = encoder.encoded(Features(letters=letters_of(["abq"]))).letters
-    assert letters[0, :6].tolist() == [1, 3, 4, 5, 2, 0]
-
-
-def test_a_network_with_filters_needs_words(blobs):
-    config = CONFIG.model_copy(update={"filters": params.Filters(number=4, window=3, dimensions=2)})
-    with pytest.raises(InputError, match="these data have none; leave this learner out"):
-        NetworkEncoder(blobs[0], config)

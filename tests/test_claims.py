@@ -1,6 +1,9 @@
 """The verdicts on planted curves, at the boundaries of the hypotheses, and against statsmodels and scipy."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,16 +11,19 @@ from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
 from stages.evaluate import claims, shapes
-from stages.evaluate.claims import STATEMENTS, Grid, _tau
-from stages.evaluate.estimates import CellName, Scores, Study
+from stages.evaluate.claims import LISTED_FIRST, STATEMENTS, TUNED, _tau
+from stages.evaluate.estimates import Scores
 from stages.evaluate.params import Claims
-from tests.simulations import simulated_study
+from stages.evaluate.spread import CellName
+from stages.evaluate.study import Study
+from tests import simulations
 
 SIZES = [1024, 131_072, 524_288, 1_048_576]
 LEARNERS = ["logistic", "boosting", "small", "medium", "large"]
 NETWORKS = frozenset(["small", "medium", "large"])
 RULES = Claims(alpha=0.05, simple="logistic", networks=["small", "medium", "large"], settled_tau=0.8, engineered=[])
 GAIN = 0.01
+FIELDS = {"networks": NETWORKS, "smallest_gain": GAIN, "n_resamples": 1000}
 
 CHAPTER = {
     "logistic": [0.70, 0.75, 0.75, 0.75],
@@ -35,15 +41,17 @@ CONTRARY = {
 }
 
 
+def simulated_study(cells: Mapping[CellName, float], rng: np.random.Generator, **options: Any) -> Study:
+    of_study = FIELDS | {key: options.pop(key) for key in FIELDS if key in options}
+    return simulations.simulated_study(cells, rng, of_study, **options)
+
+
 def planted(curves: dict[str, list[float]]) -> dict[CellName, float]:
     return {(name, n): value for name, values in curves.items() for n, value in zip(SIZES, values, strict=True)}
 
 
-def verdicts(study: Study, rules: Claims = RULES, n_resamples: int = 1000) -> dict[str, str]:
-    learners = list(dict.fromkeys(name for name, _ in study.cells))
-    sizes = sorted({n for _, n in study.cells})
-    grid = Grid(learners, sizes, NETWORKS, GAIN)
-    found = claims.tested(study, grid, rules, study.resamples(n_resamples, seed=0))
+def verdicts(study: Study, rules: Claims = RULES) -> dict[str, str]:
+    found = claims.tested(study, rules)
     assert [claim.id for claim in found] == list(STATEMENTS)
     return {claim.id: claim.verdict for claim in found}
 
@@ -103,15 +111,9 @@ def at_the_boundary(name: str) -> dict[str, list[float]]:
 
 def verdict_of(name: str, study: Study) -> str:
     """The verdict on one statement alone."""
-    grid = Grid(LEARNERS, SIZES, NETWORKS, GAIN)
-    match name:
-        case "small_network" | "bigger_network":
-            return claims.orderings(study, grid, RULES)[name == "bigger_network"].verdict
-        case "both_scales":
-            return claims.both_scales(study, grid, RULES, study.resamples(1000, seed=0)).verdict
-    test = {"plateau": claims.plateau, "small_data": claims.small_data, "million": claims.million,
-            "reliable": claims.reliable}[name]  # fmt: skip
-    return test(study, grid, RULES).verdict
+    if name in ("small_network", "bigger_network"):
+        return claims.orderings(study, RULES)[name == "bigger_network"].verdict
+    return getattr(claims, name)(study, RULES).verdict
 
 
 @pytest.mark.simulation
@@ -126,16 +128,16 @@ def test_at_the_boundary_a_statement_is_seldom_supported(name):
     assert n_supported <= 16
 
 
-def of_values(cells: dict[CellName, list[float]]) -> Study:
+def of_values(cells: dict[CellName, list[float]], smallest_gain: float = GAIN) -> Study:
     """A study without noise from test rows."""
     scores = {name: Scores(np.array(values), np.zeros((len(values), 10))) for name, values in cells.items()}
-    return Study(scores)
+    return Study(scores, networks=NETWORKS, smallest_gain=smallest_gain)
 
 
 def test_plateau_agrees_with_the_equivalence_test_of_statsmodels():
     before, after = [0.70, 0.712, 0.703, 0.706], [0.704, 0.711, 0.708, 0.709]
     study = of_values({("logistic", 64): before, ("logistic", 128): after})
-    found = claims.tested(study, Grid(["logistic"], [64, 128], NETWORKS, GAIN), RULES, {})[0]
+    found = claims.plateau(study, RULES)
     margin = GAIN
     assert found.p_supported == pytest.approx(ttost_paired(np.array(after), np.array(before), -margin, margin)[0])
     assert found.effect == pytest.approx(np.mean(after) - np.mean(before))
@@ -144,8 +146,8 @@ def test_plateau_agrees_with_the_equivalence_test_of_statsmodels():
 def test_an_ordering_agrees_with_the_paired_t_test_of_scipy():
     values = {"logistic": [0.70, 0.71, 0.69], "small": [0.72, 0.74, 0.73], "medium": [0.75, 0.74, 0.755],
               "large": [0.78, 0.79, 0.77]}  # fmt: skip
-    study = of_values({(name, n): v for name, v in values.items() for n in (64, 128)})
-    found = claims.tested(study, Grid(list(values), [64, 128], NETWORKS), RULES, study.resamples(200, 0))
+    study = of_values({(name, n): v for name, v in values.items() for n in (64, 128)}, smallest_gain=0.0)
+    found = claims.tested(study, RULES)
     steps = [("logistic", "small"), ("small", "medium"), ("medium", "large")]
     p_values = sorted(stats.ttest_rel(values[b], values[a], alternative="greater").pvalue for a, b in steps)
     adjusted = np.maximum.accumulate(np.minimum(1, np.array([3, 2, 1]) * p_values))
@@ -172,8 +174,8 @@ def test_engineered_features_that_surely_decide_support_small_data():
 
 
 def test_the_largest_network_that_is_surely_best_is_so_in_nearly_all_resamples():
-    study = simulated_study(planted(CHAPTER), np.random.default_rng(0), n_test=20_000)
-    found = claims.tested(study, Grid(LEARNERS, SIZES, NETWORKS), RULES, study.resamples(1000, 0))
+    study = simulated_study(planted(CHAPTER), np.random.default_rng(0), n_test=20_000, smallest_gain=0.0)
+    found = claims.tested(study, RULES)
     assert found[3].details["probability"] > 0.97
     assert next(iter(found[3].to_json()["evidence"]["probability_of_best"])) == "large-1048576"
 
@@ -191,25 +193,26 @@ def test_ties_with_the_largest_network_refute_nothing():
 def test_a_corner_without_common_replicates_is_not_tested():
     cells = {(name, n): [0.7, 0.8, np.nan] for name in ("logistic", "medium") for n in (64, 128)}
     cells |= {("large", 64): [0.7, 0.8, np.nan], ("large", 128): [np.nan, 0.9, 0.91]}
-    study = of_values(cells)
-    grid = Grid(["logistic", "medium", "large"], [64, 128], NETWORKS, GAIN)
-    found = claims.both_scales(study, grid, RULES, study.resamples(200, 0))
+    found = claims.both_scales(of_values(cells), RULES)
     assert (found.verdict, found.reason) == ("not tested", "no cell has two replicates in common with large-128")
 
 
 def test_the_most_reliable_way_is_told_among_those_that_the_study_has():
     curves = CHAPTER | {"engineered": [0.7, 0.75, 0.76, 0.77]}
-    cells = planted(curves) | {("large as tuned", 4096): 0.772, ("large as listed first", 4096): 0.77}
-    study = simulated_study(cells, np.random.default_rng(0), n_test=20_000)
+    tuning = {(f"large{TUNED}", 4096): 0.772, (f"large{LISTED_FIRST}", 4096): 0.77}
+    both = simulated_study(planted(curves) | tuning, np.random.default_rng(0), n_test=20_000)
+    study = replace(
+        both, cells={cell: both.cells[cell] for cell in planted(curves)}, tuning={of: both.cells[of] for of in tuning}
+    )
     rules = RULES.model_copy(update={"engineered": [["engineered", "logistic"]]})
-    found = claims.reliable(study, Grid([*LEARNERS, "engineered"], SIZES, NETWORKS, GAIN), rules)
+    found = claims.reliable(study, rules)
     assert found.verdict == "supported"
     assert [way["way"] for way in found.details["ways"]] == [
         "a bigger network on more data", "another learner", "engineered features", "tuning"]  # fmt: skip
     assert found.effect == pytest.approx(0.88 - 0.81, abs=0.02)
     behind = planted(curves | {"boosting": [0.7, 0.75, 0.8, 0.9]})
     study = simulated_study(behind, np.random.default_rng(0), n_test=20_000)
-    found = claims.reliable(study, Grid([*LEARNERS, "engineered"], SIZES, NETWORKS, GAIN), rules)
+    found = claims.reliable(study, rules)
     assert (found.verdict, found.details["not_tested"]) == ("refuted", ["tuning"])
 
 
@@ -219,7 +222,7 @@ def test_the_overtake_size_is_where_the_planted_curves_cross():
               "medium": [0.8, 0.82, 0.84, 0.86]}  # fmt: skip
     cells = {(name, n): v for name, values in curves.items() for n, v in zip(sizes, values, strict=True)}
     study = simulated_study(cells, np.random.default_rng(0), n_test=50_000, spread=0.001)
-    found = shapes.overtakes(Grid(list(curves), sizes, NETWORKS), study.resamples(1000, 0), 0.95)
+    found = shapes.overtakes(study, 0.95)
     by_network = {item["network"]: item for item in found}
     large = by_network["large"]
     crossing = 128 * 2 ** (0.04 / 0.06)  # the difference goes from -.04 at 128 to +.02 at 256
@@ -235,7 +238,7 @@ def test_ill_behaved_curves_are_named_and_others_are_not():
     curves = {"rising": [0.6, 0.7, 0.75, 0.8], "peaking": [0.7, 0.6, 0.7, 0.8], "falling": [0.8, 0.78, 0.75, 0.7]}
     cells = {(name, n): v for name, values in curves.items() for n, v in zip(sizes, values, strict=True)}
     study = simulated_study(cells, np.random.default_rng(0), n_test=20_000)
-    found = {item["learner"]: item for item in shapes.ill_behaved(study, Grid(list(curves), sizes, NETWORKS), 0.05)}
+    found = {item["learner"]: item for item in shapes.ill_behaved(study, 0.05)}
     assert set(found) == {"peaking", "falling"}
     assert (found["peaking"]["shape"], found["peaking"]["from"], found["peaking"]["to"]) == ("peak", 64, 128)
     assert found["peaking"]["recovers_at"] == 256
@@ -246,16 +249,25 @@ def test_ill_behaved_curves_are_named_and_others_are_not():
 def test_flat_curves_are_seldom_called_ill_behaved():
     rng = np.random.default_rng(0)
     cells = dict.fromkeys(product(("a", "b"), (64, 128, 256, 512)), 0.8)
-    n_found = sum(
-        bool(shapes.ill_behaved(simulated_study(cells, rng, n_test=2000), Grid(["a", "b"], [64, 128, 256, 512],
-                                                                                NETWORKS), 0.05))
-        for _ in range(200)
-    )  # fmt: skip
+    n_found = sum(bool(shapes.ill_behaved(simulated_study(cells, rng, n_test=2000), 0.05)) for _ in range(200))
     assert n_found <= 16
 
 
 def test_the_last_step_is_the_paired_gain():
     study = of_values({("a", 64): [0.6, 0.7, 0.65], ("a", 128): [0.7, 0.78, 0.76]})
-    (step,) = shapes.last_steps(study, Grid(["a"], [64, 128], NETWORKS), 0.95)
+    (step,) = shapes.last_steps(study, 0.95)
     expected = stats.ttest_rel([0.7, 0.78, 0.76], [0.6, 0.7, 0.65]).confidence_interval(0.95)
     assert (step["low"], step["high"]) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("n_missing", [2, 3])
+def test_nothing_is_supported_while_a_rival_has_too_few_fits_to_be_compared(n_missing):
+    fits = {name: [values[-1] - 0.001, values[-1], values[-1] + 0.001] for name, values in CHAPTER.items()}
+    cells = {(name, n): list(of) for name, of in fits.items() for n in SIZES[-2:]}
+    cells["boosting", SIZES[-1]][:n_missing] = [np.nan] * n_missing
+    study = of_values(cells | {(name, SIZES[0]): [0.5, 0.501, 0.502] for name in LEARNERS})
+    for test in (claims.both_scales, claims.million):
+        found = test(study, RULES)
+        assert found.verdict == "inconclusive"
+        assert "boosting" in found.reason
+        assert "cannot be compared" in found.reason

@@ -288,7 +288,7 @@ BAD = [
     ("learners.small_nn.units=8.5", r"learners.small_nn.units=8.5: input should be a valid integer"),
     ("learners.small_nn.kind=forest", r"learners.small_nn.kind='forest' is not known; allowed:.*'network'"),
     ("dataset.split=week", r"dataset.split='week': input should be 'random', 'day', 'group' or 'time'"),
-    ("dataset.metric=auc", r"dataset.metric='auc': input should be 'roc_auc'"),
+    ("dataset.metric=auc", r"dataset.metric='auc': 'auc' is none of roc_auc, accuracy, error, log_loss, brier"),
     ("scale.n_replicates=2", r"scale.n_replicates=2: input should be greater than or equal to 3"),
     ("scale.n_settings=9", r"scale.n_settings=9 exceeds the 3 of learners.logistic_regression.settings"),
     ("scale.sizes=[1024,512]", r"scale.sizes=\[1024, 512\]: sizes must ascend without repeats from 32 or more"),

@@ -1,5 +1,7 @@
 """Rows that go together are told of, and independent ones are not."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -38,13 +40,13 @@ def test_rows_of_groups_go_together_by_the_column_that_names_them(name, tmp_path
     table = written(tmp_path / "t.csv", 0, of_group=1.0, without=["who" if name == "number" else "number"])
     (warning,) = told(table)
     assert warning.startswith(f"rows go together by the 50 values of '{name}': those of one have ")
-    assert warning.endswith(f"dataset.group={name}")
+    assert f"split by it, dataset.group={name}; " in warning
 
 
 def test_rows_of_weeks_go_together_by_their_date(tmp_path):
     (warning,) = told(written(tmp_path / "t.csv", 0, of_week=1.0))
     assert warning.startswith("rows go together by the 30 stretches of time by 'day'")
-    assert warning.endswith("dataset.time=day")
+    assert "split by it, dataset.time=day; " in warning
 
 
 def test_independent_rows_seldom_raise_an_alarm(tmp_path):
@@ -66,3 +68,39 @@ def test_groups_of_few_values_are_seen_where_they_stand_together_or_decide_a_col
         frame.to_csv(tmp_path / "t.csv", index=False)
         (warning,) = told(load(source(tmp_path / "t.csv", n_rows=N_ROWS)))
         assert "12 values of 'site'" in warning
+
+
+def of_noise(rng: np.random.Generator, kind: str) -> pd.DataFrame:
+    """Labels that depend on nothing."""
+    n = N_ROWS
+    match kind:
+        case "one category":
+            columns: dict[str, Any] = {"c": [f"c{i}" for i in rng.integers(30, size=n)]}
+        case "sorted ids":
+            columns = {"b": np.arange(n) // 5}
+        case "a date":
+            day = np.sort(rng.integers(0, 700, size=n))
+            columns = {"x": rng.normal(size=n), "d": pd.Timestamp("2020-01-01") + pd.to_timedelta(day, unit="D")}
+        case _:  # people with features of their own
+            who = rng.integers(100, size=n)
+            columns = {"who": [f"p{i}" for i in who]} | {f"u{i}": rng.normal(size=100)[who] for i in range(3)}
+    return pd.DataFrame(columns | {"y": rng.choice(["no", "yes"], n)})
+
+
+@pytest.mark.parametrize("kind", ["one category", "sorted ids", "a date", "people"])
+def test_a_model_that_errs_alike_in_all_rows_of_a_value_is_no_evidence(kind, tmp_path):
+    alarms = []
+    for seed in range(6):
+        of_noise(np.random.default_rng(seed), kind).to_csv(tmp_path / "t.csv", index=False)
+        alarms += told(load(source(tmp_path / "t.csv", n_rows=N_ROWS)))
+    assert len(alarms) <= 1, alarms
+
+
+def test_large_groups_of_a_large_table_are_seen(tmp_path):
+    rng, n = np.random.default_rng(2), 100_000
+    site, x = rng.integers(20, size=n), rng.normal(size=n)
+    is_yes = x + rng.normal(size=20)[site] + rng.logistic(size=n) > 0
+    frame = pd.DataFrame({"x": x, "site": [f"s{i}" for i in site], "y": np.where(is_yes, "yes", "no")})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    (warning,) = told_of_dependence(load(source(tmp_path / "t.csv", n_rows=n)), np.arange(n), seed=0)
+    assert "20 values of 'site'" in warning

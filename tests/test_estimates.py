@@ -8,7 +8,8 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
-from stages.evaluate.estimates import Estimate, Scores, Study, estimate, holm, variance_split
+from stages.evaluate.estimates import Estimate, Scores, estimate, holm, variance_split
+from stages.evaluate.study import Study
 from tests.simulations import simulated_study
 
 
@@ -105,8 +106,8 @@ def test_replicates_without_a_fit_are_left_out():
 
 def test_resamples_have_the_mean_and_the_covariance_of_the_estimates():
     planted = {("a", 64): 0.8, ("a", 128): 0.85, ("b", 64): 0.7}
-    study = simulated_study(planted, np.random.default_rng(2), n_replicates=12)
-    drawn = study.resamples(40_000, seed=0)
+    study = simulated_study(planted, np.random.default_rng(2), of_study={"n_resamples": 40_000}, n_replicates=12)
+    drawn = study.resamples
     for cell in planted:
         found = study.estimate({cell: 1})
         assert drawn[cell].mean() == pytest.approx(found.mean, abs=1e-3)
@@ -120,9 +121,13 @@ def test_resamples_have_the_mean_and_the_covariance_of_the_estimates():
 
 def test_resamples_are_the_same_for_the_same_seed_and_leave_out_single_replicates():
     scores = {("a", 64): Scores(np.array([0.5, np.nan]), np.zeros((2, 3)))}
-    assert Study(scores).resamples(10, seed=0) == {}
-    study = simulated_study({("a", 64): 0.8}, np.random.default_rng(0))
-    np.testing.assert_array_equal(study.resamples(9, seed=1)["a", 64], study.resamples(9, seed=1)["a", 64])
+    assert Study(scores).resamples == {}
+    drawn = [
+        simulated_study({("a", 64): 0.8}, np.random.default_rng(0), of_study={"seed": seed}).resamples["a", 64]
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).all()
 
 
 def test_holm_agrees_with_statsmodels():

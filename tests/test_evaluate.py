@@ -31,7 +31,9 @@ def save_cell(learner: str, n_train: int, correct: list[int], **info: object) ->
     cell |= {"replicates": [{"draw": i, "initialisation": i} for i in range(len(correct))]}
     cell |= {"n_parameters": [7] * len(correct), "train_flops": [1e6] * len(correct)} | info
     artefacts.save_json(folder / "cell.json", cell)
-    artefacts.save_json(folder / "timing.json", {"fit_seconds": 1.5, "host": {"processor": "x", "cores": 2}})
+    artefacts.save_json(
+        artefacts.timing_path(learner, n_train), {"fit_seconds": 1.5, "host": {"processor": "x", "cores": 2}}
+    )
 
 
 @pytest.fixture
@@ -49,6 +51,8 @@ def study(set_params, default_params):
     artefacts.save_json(PREPARED / "dataset.json", {
         "name": "mock", "split": {"how": "random", "is_grouped": False}, "pool_class_rows": [300, 100],
         "classes": ["no", "yes"]})  # fmt: skip
+    for name in ("rising", "flat"):
+        artefacts.save_json(artefacts.tuning_timing_path(name), {"fit_seconds": 0.5, "host": {}})
     for n, correct in {64: 600, 128: 700, 256: 800}.items():
         save_cell("rising", n, [correct - 10, correct, correct + 10])
         save_cell("flat", n, [650, 650, 650])
@@ -98,7 +102,8 @@ def test_from_the_whole_pool_the_last_step_is_told_a_doubling_and_the_advice_sta
     assert (advice["n_train"], advice["n_pool"]) == (400, 400)
     option = next(option for option in advice["options"] if option["option"] == "more data")
     assert option["change"] == "400 labels become 800"
-    assert advice["next_cell"] is None or advice["next_cell"]["n_train"] <= 400
+    costs = artefacts.load_json(RESULTS / "costs.json")
+    assert costs["next_cell"] is None or costs["next_cell"]["n_train"] <= 400
     answer = Path("results/answer.txt").read_text()
     assert "you have 400 labels to train with, and the largest size is all of them" in answer
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
@@ -112,7 +117,7 @@ def test_from_the_whole_pool_the_last_step_is_told_a_doubling_and_the_advice_sta
 def test_the_columns_of_curves_csv_are_the_contract(study):
     main()
     header = Path("results/curves.csv").read_text().splitlines()[0]
-    assert header == "learner,n_train,metric,mean,low,high,n_replicates,n_parameters,train_flops,fit_seconds"
+    assert header == "learner,n_train,metric,mean,low,high,n_replicates,n_parameters,train_flops"
 
 
 def test_cells_that_the_grid_no_longer_names_are_ignored(study):

@@ -8,9 +8,11 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from stages.evaluate import laws
-from stages.evaluate.estimates import Scores, Study
+from stages.evaluate.estimates import Scores
 from stages.evaluate.forecast import FACTORS, Measured, forecast_rows, grades, labels_until, measured_curves
 from stages.evaluate.laws import Curve, Mixture
+from stages.evaluate.metrics import METRICS
+from stages.evaluate.study import Study
 
 SIZES = np.array([1024.0 * 2**i for i in range(7)])
 FLAT = {key: np.ones(n) for key, n in laws.GRIDS.items()}
@@ -112,9 +114,9 @@ def learner(losses: np.ndarray, name: str = "a") -> Measured:
     return Measured(name, SIZES[: len(losses)], losses, np.full(len(losses), 1e-3))
 
 
-@pytest.mark.parametrize("is_loss", [True, False])
-def test_the_rows_hold_fits_forecasts_and_backtests_in_units_of_the_metric(is_loss):
-    rows = forecast_rows(learner(planted(SIZES)), "m", is_loss)
+@pytest.mark.parametrize("metric", [METRICS["error"], METRICS["roc_auc"]], ids=["loss", "gain"])
+def test_the_rows_hold_fits_forecasts_and_backtests_in_units_of_the_metric(metric):
+    rows = forecast_rows(learner(planted(SIZES)), metric)
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("fitted", "forecast", "backtest")}
     assert [row["n_train"] for row in kinds["forecast"]] == [factor * 65536 for factor in FACTORS]
     assert [row["largest_seen"] for row in kinds["backtest"]] == [32768, 16384, 8192]
@@ -122,9 +124,9 @@ def test_the_rows_hold_fits_forecasts_and_backtests_in_units_of_the_metric(is_lo
     for row in rows:
         assert row["low95"] < row["low80"] < row["predicted"] < row["high80"] < row["high95"]
         truth = planted(np.array(row["n_train"]))
-        assert row["predicted"] == pytest.approx(truth if is_loss else 1 - truth, rel=0.03)
+        assert row["predicted"] == pytest.approx(metric.of_loss(truth), rel=0.03)
     last = planted(SIZES[-1])
-    assert {row["measured"] for row in kinds["backtest"]} == {last if is_loss else 1 - last}
+    assert {row["measured"] for row in kinds["backtest"]} == {metric.of_loss(last)}
 
 
 @pytest.mark.parametrize(("last", "seen"), [(100_000, [65536, 32768, 16384]), (180_000, [65536, 32768, 16384]),
@@ -132,7 +134,7 @@ def test_the_rows_hold_fits_forecasts_and_backtests_in_units_of_the_metric(is_lo
 def test_where_the_last_step_is_no_doubling_backtests_hide_whole_steps(last, seen):
     sizes = np.append(SIZES[last > SIZES], last)
     curve = Measured("a", sizes, planted(sizes), np.full(len(sizes), 1e-3))
-    rows = forecast_rows(curve, "m", True)
+    rows = forecast_rows(curve, METRICS["error"])
     assert [row["largest_seen"] for row in rows if row["kind"] == "backtest"] == seen
     assert [row["n_train"] for row in rows if row["kind"] == "forecast"] == [factor * last for factor in FACTORS]
 
@@ -142,15 +144,17 @@ def test_a_backtest_does_not_know_what_it_hides():
     other = hidden.copy()
     other[-1] *= 2
     found = [
-        [row["predicted"] for row in forecast_rows(learner(y), "m", True) if row["kind"] == "backtest"]
+        [row["predicted"] for row in forecast_rows(learner(y), METRICS["error"]) if row["kind"] == "backtest"]
         for y in (hidden, other)
     ]
     assert found[0] == found[1]
 
 
 def test_grades_count_misses_and_coverage():
-    rows = forecast_rows(learner(planted(SIZES)), "m", True) + forecast_rows(learner(np.full(7, 0.3), "b"), "m", True)
-    found = {grade["factor"]: grade for grade in grades(rows, "m", True)}
+    rows = forecast_rows(learner(planted(SIZES)), METRICS["error"]) + forecast_rows(
+        learner(np.full(7, 0.3), "b"), METRICS["error"]
+    )
+    found = {grade["factor"]: grade for grade in grades(rows, METRICS["error"])}
     assert set(found) == {2, 4, 8}
     tests = [row for row in rows if row["kind"] == "backtest" and row["largest_seen"] == 16384]
     misses = [abs(np.log(row["predicted"] / row["measured"])) for row in tests]
@@ -160,8 +164,8 @@ def test_grades_count_misses_and_coverage():
 
 
 def test_short_curves_and_perfect_learners_have_no_forecast():
-    assert forecast_rows(learner(np.array([0.3, 0.2, 0.1])), "m", True) == []
-    assert forecast_rows(learner(np.array([0.3, 0.2, 0.1, 0.0])), "m", True) == []
+    assert forecast_rows(learner(np.array([0.3, 0.2, 0.1])), METRICS["error"]) == []
+    assert forecast_rows(learner(np.array([0.3, 0.2, 0.1, 0.0])), METRICS["error"]) == []
     assert labels_until(learner(np.array([0.3, 0.2, 0.1])), 0.01)["n_labels"] is None
 
 
@@ -179,7 +183,7 @@ def test_labels_until_an_error_are_those_of_the_planted_law():
 def test_measured_curves_turn_the_sign_back_and_leave_out_cells_without_a_band():
     accuracy = {("a", 64): [0.7, 0.8, 0.9], ("a", 128): [0.9, np.nan, np.nan]}
     study = Study({name: Scores(np.array(v), np.zeros((3, 2))) for name, v in accuracy.items()})
-    (curve,) = measured_curves(study, is_loss=False)
+    (curve,) = measured_curves(study)
     assert list(curve.n_train) == [64]
     assert curve.loss == pytest.approx([0.2])
     assert curve.errors == pytest.approx([0.1 / np.sqrt(3)])

@@ -75,7 +75,7 @@ def results(set_params):
     set_params(plot=PLOT.model_dump())
     rows = [
         {"learner": curve.learner, "n_train": n, "metric": metric, "mean": mean, "low": low, "high": high,
-         "n_replicates": 3, "n_parameters": 7, "train_flops": 1e6 * n, "fit_seconds": 1.0}
+         "n_replicates": 3, "n_parameters": 7, "train_flops": 1e6 * n}
         for metric in ("accuracy", "error")
         for curve in CURVES
         for n, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
@@ -100,8 +100,6 @@ def results(set_params):
         "accelerator": "cpu",
         "precision": "32-true",
         "threads": 2,
-        "processor": "x",
-        "cores": 2,
         "versions": {"numpy": "2"},
         "settings": [{"C": 0.1}, {"C": 1.0}, {"C": 0.1}],
         "epochs": [3, 4, 3],
@@ -110,6 +108,11 @@ def results(set_params):
     cells = [cell | {"learner": curve.learner, "n_train": n} for curve in CURVES for n in curve.x]
     cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}", "marks": [f"diverged: because of {NASTY}"]}
     artefacts.save_json(RESULTS / "cells.json", cells)
+    timed = [{key: cell[key] for key in ("learner", "n_train")} | {"processor": "x", "cores": 2} for cell in cells]
+    option = {"option": "more data", "learner": "a", "labels": 128, "seconds": 3.0, "money": 12.5}
+    artefacts.save_json(
+        RESULTS / "costs.json", {"cells": timed, "options": [option], "choice": "more data", "next_cell": None}
+    )
     artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
     forecasts = [
         {"learner": "a", "metric": "accuracy", "n_train": n, "kind": kind, "predicted": 0.8,
@@ -139,7 +142,8 @@ def results(set_params):
     artefacts.save_json(RESULTS / "shapes.json", shapes)
     reach = [{"learner": "a", "is_measured": False, "n_labels": 300, "low80": 200, "high80": None},
              {"learner": "b", "is_measured": False, "n_labels": None, "low80": None, "high80": None}]  # fmt: skip
-    artefacts.save_json(RESULTS / "advice.json", {"labels_until": {"target": 0.85, "learners": reach}})
+    advice = {"answer": "more data", "options": [], "labels_until": {"target": 0.85, "learners": reach}}
+    artefacts.save_json(RESULTS / "advice.json", advice)
     artefacts.save_json(
         PREPARED / "dataset.json",
         {

@@ -13,8 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from stages.common.artefacts import PREPARED, load_array, load_features, load_json
-from stages.evaluate.__main__ import load_cell
+from stages.common.params import Grid
+from stages.evaluate.__main__ import load_cells
 from stages.evaluate.curves import widened
+from stages.evaluate.metrics import METRICS
 from stages.prepare import __main__ as prepare
 from stages.prepare.params import Source
 from stages.prepare.table import load, measure
@@ -155,7 +157,7 @@ def test_the_error_with_the_whole_pool_is_that_of_scikit_learn_on_the_same_rows(
     (pool, y), (test, truth) = (
         (load_features(side), np.array(load_array(PREPARED / f"{side}_labels.npy"))) for side in ("pool", "test")
     )
-    cells = [load_cell("it", n, truth, None, ["error"]) for n in sizes]
+    cells = load_cells(Grid(learners=["it"], sizes=list(sizes)), truth, None, [METRICS["error"]])
     low, high = widened(cells, len(y))[-1].estimates["error"].interval(0.95)
 
     n_numbers = pool.numeric.shape[1]

@@ -133,3 +133,33 @@ def test_rows_that_do_the_same_at_every_size_are_seen_and_leave_a_step(alike):
     assert step is not None
     assert (spread.alike > 0.6) == bool(alike)
     assert (step.shared < 0.25) == bool(alike)
+
+
+def test_without_a_size_below_half_the_pool_the_variance_is_not_known():
+    rng = np.random.default_rng(6)
+    values = {("a", n): rng.normal(size=5) for n in (600, 1000)}
+    found = Spread(values, 1000).of({("a", 1000): 1.0})
+    assert found is not None
+    assert np.isnan(found.total)
+    below = Spread(values | {("a", 300): rng.normal(size=5)}, 1000).of({("a", 1000): 1.0})
+    assert below is not None
+    assert below.total > 0
+
+
+def test_a_tie_of_all_replicates_tells_the_others_nothing():
+    rng = np.random.default_rng(7)
+    values, _ = drawn(rng, 3)
+    values = {cell: 0.8 + 0.01 * of for cell, of in values.items()}
+    before = Spread(values, np.inf).of({("a", 256): 1.0})
+    after = Spread(values | {("a", 512): np.full(3, 0.8)}, np.inf).of({("a", 256): 1.0})
+    assert before is not None
+    assert after is not None
+    assert after.total == pytest.approx(before.total, rel=0.5)
+
+
+def test_above_half_the_pool_degrees_of_freedom_are_those_of_the_line():
+    rng = np.random.default_rng(8)
+    values = {(name, n): rng.normal(size=10) * np.exp(rng.normal() * 3) for name in LEARNERS for n in SIZES}
+    found = Spread(values, SIZES[-1]).of({("a", SIZES[-1]): 1.0})
+    assert found is not None
+    assert found.freedom < 3

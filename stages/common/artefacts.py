@@ -4,6 +4,7 @@ Saves are atomic: a file appears whole under its name or not at all.
 """
 
 import csv
+import hashlib
 import io
 import json
 import mmap
@@ -114,8 +115,22 @@ def tuning_timing_path(learner: str) -> Path:
     return TIMINGS / learner / "tune.json"
 
 
+def timing_path(learner: str, n_train: int) -> Path:
+    """Seconds and host of a cell: what differs from run to run lies apart from what does not."""
+    return TIMINGS / learner / f"{n_train}.json"
+
+
 def cell_path(learner: str, n_train: int) -> Path:
     return PREDICTIONS / learner / str(n_train)
+
+
+def sha256_of(folder: Path) -> dict[str, str]:
+    """Of every file in a folder."""
+    found = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def prune(learners: Sequence[str], sizes: Sequence[int]) -> None:
@@ -127,6 +142,10 @@ def prune(learners: Sequence[str], sizes: Sequence[int]) -> None:
     for folder in [*TUNING.glob("*"), *TIMINGS.glob("*")]:
         if folder.is_dir() and folder.name not in learners:
             shutil.rmtree(folder)
+    timed = {timing_path(learner, n_train) for learner in learners for n_train in sizes}
+    for path in TIMINGS.glob("*/*.json"):
+        if path not in timed and path != tuning_timing_path(path.parent.name):
+            path.unlink()
     for folder in PREDICTIONS.glob("*"):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""What twice the data and what twice the network would buy, and what to do: advice.json."""
+"""What twice the data and what twice the network would buy, and which of them pays: advice.json, without prices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,13 @@ from typing import Literal
 import numpy as np
 
 from stages.common.artefacts import Json
-from stages.evaluate.estimates import Array, CellName, Study
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import JointLaw, fit_joint_law
 from stages.evaluate.laws import MIN_POINTS
+from stages.evaluate.metrics import Metric
 from stages.evaluate.params import AdviceRules
+from stages.evaluate.spread import Array, CellName
+from stages.evaluate.study import Study
 
 Answer = Literal["more data", "bigger network", "stop", "cannot tell yet"]
 LEVELS = np.linspace(0.005, 0.995, 199)  # of the quantiles that stand for a predictive distribution
@@ -19,27 +21,11 @@ N_LAWS = 300  # resamples to which the joint law is fitted
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What a cell was and what it took: parameters of one fit, and seconds for the whole cell."""
-
-    n_parameters: Mapping[CellName, float]
-    seconds: Mapping[CellName, float]
-
-    def seconds_at_twice(self, learner: str, n_train: int) -> float:
-        """Seconds of the learner's cell at twice its largest size: the ratio of its last two cells, within 1 and 4."""
-        sizes = sorted(n for name, n in self.seconds if name == learner and n <= n_train)
-        last = self.seconds[learner, sizes[-1]]
-        if len(sizes) < 2:
-            return 2 * last
-        per_doubling = (last / self.seconds[learner, sizes[-2]]) ** (1 / np.log2(sizes[-1] / sizes[-2]))
-        return last * float(np.clip(per_doubling, 1, 4))
-
-
-@dataclass(frozen=True)
 class Option:
-    """One way to spend: its gain over the best learner of today, as equally probable values, and its cost.
+    """One way to spend, and its gain over the best learner of today.
 
-    gains: (n_values,) in units of the metric, better is positive; own_gain: median over the option's own learner today.
+    gains: (n_values,) equally probable, in units of the metric, better is positive; own_gains: over the option's own
+    learner today; labels: how many it takes.
     """
 
     name: Literal["more data", "bigger network"]
@@ -48,7 +34,6 @@ class Option:
     gains: Array
     own_gains: Array
     labels: int
-    seconds: float
 
     def probability(self, min_gain: float) -> float:
         return float((self.gains > min_gain).mean())
@@ -56,66 +41,69 @@ class Option:
     def to_json(self, rules: AdviceRules) -> Json:
         low, middle, high = (float(q) for q in np.quantile(self.gains, (0.1, 0.5, 0.9)))
         own = [float(q) for q in np.quantile(self.own_gains, (0.1, 0.5, 0.9))]
-        cost: Json = {"labels": self.labels, "seconds": round(self.seconds, 1), "money": self.money(rules)}
+        probability = self.probability(rules.min_gain)
         return {"option": self.name, "learner": self.learner, "change": self.change,
                 "gain": {"median": middle, "low80": low, "high80": high},
                 "own_gain": {"median": own[1], "low80": own[0], "high80": own[2]},
-                "probability": self.probability(rules.min_gain), "cost": cost}  # fmt: skip
+                "probability": probability, "pays": probability >= rules.certainty, "labels": self.labels}  # fmt: skip
 
-    def money(self, rules: AdviceRules) -> float | None:
-        """In the currency of the config; None where a cost that this option has is not set."""
-        per_label = 0.0 if self.labels == 0 else rules.cost_per_label
-        if per_label is None or rules.cost_per_hour is None:
-            return None
-        return self.labels * per_label + self.seconds / 3600 * rules.cost_per_hour
+
+@dataclass(frozen=True)
+class Advised:
+    """The content of advice.json, and what prices are asked of."""
+
+    report: Json
+    options: list[Option]
+    telling: list[Json]  # cells that would tell more of an undecided gain: learner, n_train, shows, variance_taken
 
 
 def advise(
     study: Study,
-    is_loss: bool,
     curves: Sequence[Measured],
     networks: Sequence[str],
     simple: str,
-    resamples: Mapping[CellName, Array],
-    costs: Costs,
+    n_parameters: Mapping[CellName, float],
     n_pool: int,
     rules: AdviceRules,
-) -> Json:
-    """The content of advice.json.
+) -> Advised:
+    """What each option would bring, and what to do.
 
     networks: those of one recipe, from small to large. An option counts as sure to pay where its gain over the best
     learner of today exceeds `min_gain` with probability `certainty`, as sure not to where that probability is at most
-    1 - certainty. One that surely pays is advised, the cheaper per gain where costs are set, else the larger gain;
-    if none can, stop; otherwise it cannot be told yet, and the cell is named whose result would tell most per second.
+    1 - certainty. Of those that surely pay the larger gain is advised; if none can, stop; otherwise it cannot be told
+    yet. What prices change of that is `costs`'s.
     """
-    means = study.means()
+    means, resamples, metric = study.means(), study.resamples, study.metric
     n_last = max((n for _, n in means), default=0)
     now = {learner: mean for (learner, n), mean in means.items() if n == n_last and (learner, n) in resamples}
     if not now:
         reason = "no cell at the largest size has a usable fit"
         largest = max(n for _, n in study.cells)
-        return {"answer": "cannot tell yet", "reason": reason, "options": [], "n_train": largest, "n_pool": n_pool}
+        report: Json = {
+            "answer": "cannot tell yet", "reason": reason, "options": [], "n_train": largest, "n_pool": n_pool,
+        }  # fmt: skip
+        return Advised(report, [], [])
     best = max(now, key=lambda name: now[name])
-    law, law_report = joint_law(is_loss, networks, means, resamples, costs.n_parameters)
+    law, law_report = joint_law(metric, networks, means, resamples, n_parameters)
     found = [
-        more_data(curves, is_loss, now, best, n_last, costs, resamples),
-        bigger_network(law, networks, is_loss, now, best, n_last, costs, resamples),
+        more_data(curves, metric, now, best, n_last, resamples),
+        bigger_network(law, networks, metric, now, best, n_last, n_parameters, resamples),
     ]
     options = [option for option in found if option is not None]
     answer, reason = decide(options, rules, expected=2 if networks else 1)
     result: Json = {
         "answer": answer, "reason": reason, "n_train": n_last, "n_pool": n_pool, "best_learner": best,
-        "best_value": -now[best] if is_loss else now[best],
+        "best_value": metric.signed(now[best]),
         "min_gain": rules.min_gain, "certainty": rules.certainty,
         "simple_is_enough": simple_is_enough(simple, n_last, resamples, rules),
         "options": [option.to_json(rules) for option in options],
         "joint_law": law_report,
-        "next_cell": next_cell(options, law, networks, n_last, n_pool, costs, rules),
     }  # fmt: skip
     target = rules.target if rules.target is not None else result["best_value"]
-    loss = target if is_loss else 1 - target
+    loss = metric.of_loss(target)
     result["labels_until"] = {"target": target, "learners": [labels_until(curve, loss) for curve in curves]}
-    return result
+    sizes = sorted({n for name, n in study.cells if networks and name == networks[-1]})
+    return Advised(result, options, telling_cells(options, law, networks, sizes, n_last, n_pool, n_parameters, rules))
 
 
 def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tuple[Answer, str]:
@@ -127,12 +115,7 @@ def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tupl
     reason = f"the probability of a gain of more than {rules.min_gain:g} over today's best learner is {told}"
     paying = [option for option in options if chances[option.name] >= rules.certainty]
     if paying:
-        prices = [option.money(rules) for option in paying]
-        if all(price is not None and price > 0 for price in prices):
-            chosen = max(paying, key=lambda option: float(np.median(option.gains)) / (option.money(rules) or 1))
-        else:
-            chosen = max(paying, key=lambda option: float(np.median(option.gains)))
-        return chosen.name, reason
+        return max(paying, key=lambda option: float(np.median(option.gains))).name, reason
     if len(options) < expected:
         return "cannot tell yet", f"{reason}; the other way could not be assessed from so few cells"
     if all(chance <= 1 - rules.certainty for chance in chances.values()):
@@ -141,7 +124,7 @@ def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tupl
 
 
 def more_data(
-    curves: Sequence[Measured], is_loss: bool, now: Mapping[str, float], best: str, n_last: int, costs: Costs,
+    curves: Sequence[Measured], metric: Metric, now: Mapping[str, float], best: str, n_last: int,
     resamples: Mapping[CellName, Array],
 ) -> Option | None:  # fmt: skip
     """Twice the labels for the learner of which the forecast promises most; None where no curve can be forecast."""
@@ -149,18 +132,17 @@ def more_data(
     for curve in curves:
         if len(curve.n_train) >= MIN_POINTS and curve.n_train[-1] == n_last and (curve.loss > 0).all():
             losses = curve.until(np.inf).quantiles(2 * n_last, LEVELS)[0]
-            forecasts[curve.learner] = -losses if is_loss else 1 - losses
+            forecasts[curve.learner] = metric.signed(metric.of_loss(losses))
     if not forecasts:
         return None
     learner = max(forecasts, key=lambda name: float(np.median(forecasts[name])))
     lead = resamples[learner, n_last] - resamples[best, n_last]
     own = np.random.default_rng(0).choice(forecasts[learner], len(lead)) - now[learner]
-    return Option("more data", learner, f"{n_last:,} labels become {2 * n_last:,}", own + lead, own, n_last,
-                  costs.seconds_at_twice(learner, n_last))  # fmt: skip
+    return Option("more data", learner, f"{n_last:,} labels become {2 * n_last:,}", own + lead, own, n_last)
 
 
 def joint_law(
-    is_loss: bool,
+    metric: Metric,
     networks: Sequence[str],
     means: Mapping[CellName, float],
     resamples: Mapping[CellName, Array],
@@ -171,7 +153,7 @@ def joint_law(
     if not cells:
         return None, None
     signed = np.stack([np.append(means[cell], resamples[cell][:N_LAWS]) for cell in cells], axis=1)
-    losses = -signed if is_loss else 1 - signed
+    losses = metric.loss(signed)
     sizes = np.array([n_parameters[cell] for cell in cells])
     labels = np.array([n for _, n in cells], dtype=np.float64)
     law = fit_joint_law(sizes, labels, losses)
@@ -194,8 +176,8 @@ def joint_law(
 
 
 def bigger_network(
-    law: JointLaw | None, networks: Sequence[str], is_loss: bool, now: Mapping[str, float], best: str, n_last: int,
-    costs: Costs, resamples: Mapping[CellName, Array],
+    law: JointLaw | None, networks: Sequence[str], metric: Metric, now: Mapping[str, float], best: str, n_last: int,
+    n_parameters: Mapping[CellName, float], resamples: Mapping[CellName, Array],
 ) -> Option | None:  # fmt: skip
     """Twice the parameters of the largest network at today's size; None without a joint law.
 
@@ -204,14 +186,13 @@ def bigger_network(
     if law is None or networks[-1] not in now:
         return None
     largest = networks[-1]
-    size = costs.n_parameters[largest, n_last]
-    loss_now = -now[largest] if is_loss else 1 - now[largest]
+    size = n_parameters[largest, n_last]
+    loss_now = metric.loss(now[largest])
     noise = np.random.default_rng(0).normal(size=len(law.floor)) * np.sqrt(2) * law.misfit * loss_now
     gains = (law.loss(size, n_last) - law.loss(2 * size, n_last) + noise)[1:]
     change = f"{size:,.0f} parameters become {2 * size:,.0f}"
     lead = (resamples[largest, n_last] - resamples[best, n_last])[: len(gains)]
-    return Option("bigger network", largest, change, gains + lead, gains, 0,
-                  2 * costs.seconds[largest, n_last])  # fmt: skip
+    return Option("bigger network", largest, change, gains + lead, gains, 0)
 
 
 def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Array], rules: AdviceRules) -> Json | None:
@@ -222,35 +203,34 @@ def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Arra
     return {"learner": simple, "probability": float((lead <= rules.min_gain).mean())}
 
 
-def next_cell(
-    options: Sequence[Option], law: JointLaw | None, networks: Sequence[str], n_last: int, n_pool: int, costs: Costs,
-    rules: AdviceRules,
-) -> Json | None:  # fmt: skip
-    """The cell that is expected to take most variance from an undecided gain for each second it runs; None if none is.
+def telling_cells(
+    options: Sequence[Option], law: JointLaw | None, networks: Sequence[str], sizes: Sequence[int], n_last: int,
+    n_pool: int, n_parameters: Mapping[CellName, float], rules: AdviceRules,
+) -> list[Json]:  # fmt: skip
+    """Cells whose result would take variance from an undecided gain, and how much.
 
     The cell at twice the labels, within the pool, would show the gain of more data itself. A network of twice the
     parameters shows that of a bigger network, at the largest size outright and at smaller ones as far as the joint law
     ties them together.
     """
-    candidates: list[Json] = []
+    found: list[Json] = []
     for option in options:
         if not 1 - rules.certainty < option.probability(rules.min_gain) < rules.certainty:
             continue
         variance = float(option.gains.var())
         if option.name == "more data":
             if 2 * n_last <= n_pool:
-                candidates.append({"learner": option.learner, "n_train": 2 * n_last, "shows": option.name,
-                                   "variance_taken": variance, "seconds": option.seconds})  # fmt: skip
+                found.append({"learner": option.learner, "n_train": 2 * n_last, "shows": option.name,
+                              "variance_taken": variance})  # fmt: skip
         elif law is not None:
-            size = costs.n_parameters[networks[-1], n_last]
+            size = n_parameters[networks[-1], n_last]
             target = (law.loss(size, n_last) - law.loss(2 * size, n_last))[1:]
-            for n_train in sorted(n for name, n in costs.seconds if name == networks[-1]):
+            for n_train in sizes:
                 shown = (law.loss(size, n_train) - law.loss(2 * size, n_train))[1:]
                 noise = 2 * (law.misfit * float(law.loss(size, n_train)[0])) ** 2
                 taken = variance if n_train == n_last else float(np.cov(target, shown)[0, 1]) ** 2 / (
                     float(shown.var()) + noise
                 )  # fmt: skip
-                candidates.append({"learner": f"{networks[-1]} with twice the parameters", "n_train": n_train,
-                                   "shows": option.name, "variance_taken": taken,
-                                   "seconds": 2 * costs.seconds[networks[-1], n_train]})  # fmt: skip
-    return max(candidates, key=lambda cell: cell["variance_taken"] / max(cell["seconds"], 1e-3), default=None)
+                found.append({"learner": networks[-1], "n_train": n_train, "shows": option.name,
+                              "variance_taken": taken})  # fmt: skip
+    return found

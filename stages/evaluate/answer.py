@@ -54,16 +54,15 @@ def labels_line(advice: Json) -> str:
 
 
 def advice_lines(advice: Json) -> list[str]:
-    """What each option would buy and cost, whether the simple learner is enough, and what to run next."""
+    """What each option would buy, and whether the simple learner is enough."""
     lines = []
     for option in advice["options"]:
-        gain, cost = option["gain"], option["cost"]
-        price = [f"{cost['labels']:,} labels"] * bool(cost["labels"]) + [f"{cost['seconds']:,.0f} s"]
-        price += [f"{cost['money']:,.2f} in money"] if cost["money"] is not None else []
+        gain = option["gain"]
+        price = f", for {option['labels']:,} labels" if option["labels"] else ""
         lines.append(
             f"{option['option']} ({option['learner']}: {option['change']}) would bring {gain['median']:+.4f} "
             f"[{gain['low80']:+.4f}, {gain['high80']:+.4f}] over {advice['best_learner']} today, more than "
-            f"{advice['min_gain']:g} with probability {option['probability']:.2f}, for {' and '.join(price)}"
+            f"{advice['min_gain']:g} with probability {option['probability']:.2f}{price}"
         )
     enough = advice.get("simple_is_enough")
     if enough:
@@ -74,14 +73,6 @@ def advice_lines(advice: Json) -> list[str]:
     for test in (advice.get("joint_law") or {"backtest": []})["backtest"]:
         lines.append(f"the joint law of the networks, {test['hidden']} hidden: misses by {test['mean_log_error']:.3f} "
                      "in log loss")  # fmt: skip
-    if advice.get("next_cell"):
-        cell = advice["next_cell"]
-        lines.append(
-            f"to tell most per second, run {cell['learner']} with {cell['n_train']:,} labels (about "
-            f"{cell['seconds']:,.0f} s)"
-        )
-    elif advice["answer"] == "cannot tell yet" and advice["options"]:
-        lines.append("no cell within the pool would tell: more labels would")
     return lines
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from stages.common.artefacts import Json
-from stages.evaluate.estimates import Array, CellName, Estimate, Study, holm
+from stages.evaluate.estimates import Estimate, holm
 from stages.evaluate.params import Claims
+from stages.evaluate.spread import Array, CellName
+from stages.evaluate.study import Study
 
 Verdict = Literal["supported", "refuted", "inconclusive", "not tested"]
 MILLION = 1_000_000
@@ -50,28 +52,17 @@ class Claim:
         return head | {"evidence": evidence | self.details}
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What the claims need to know of the cells: learners, sizes ascending, which learners are networks, and the
-    smallest gain worth having, in units of the metric."""
-
-    learners: Sequence[str]
-    sizes: Sequence[int]
-    networks: frozenset[str]
-    smallest_gain: float = 0.0
-
-
-def tested(study: Study, grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> list[Claim]:
+def tested(study: Study, rules: Claims) -> list[Claim]:
     """One claim for each of STATEMENTS, in their order; gains are in units of the metric, better is positive."""
-    small, bigger = orderings(study, grid, rules)
+    small, bigger = orderings(study, rules)
     return [
-        plateau(study, grid, rules),
+        plateau(study, rules),
         small,
         bigger,
-        both_scales(study, grid, rules, resamples),
-        small_data(study, grid, rules),
-        million(study, grid, rules),
-        reliable(study, grid, rules),
+        both_scales(study, rules),
+        small_data(study, rules),
+        million(study, rules),
+        reliable(study, rules),
     ]
 
 
@@ -81,42 +72,42 @@ def verdict(p_supported: float, p_refuted: float, alpha: float) -> Verdict:
     return "refuted" if p_refuted <= alpha else "inconclusive"
 
 
-def plateau(study: Study, grid: Grid, rules: Claims) -> Claim:
+def plateau(study: Study, rules: Claims) -> Claim:
     """Two one-sided tests (Schuirmann 1987) on the gain of the last doubling; refuted where it is surely larger."""
-    cells = [(rules.simple, n) for n in grid.sizes[-2:]]
+    cells = [(rules.simple, n) for n in study.sizes[-2:]]
     if reason := _missing(study, cells) or ("one size alone" if len(cells) < 2 else ""):
         return Claim("plateau", "not tested", reason)
-    doublings = float(np.log2(grid.sizes[-1] / grid.sizes[-2]))
+    doublings = float(np.log2(study.sizes[-1] / study.sizes[-2]))
     gain = study.estimate({cells[1]: 1 / doublings, cells[0]: -1 / doublings})
-    margin = grid.smallest_gain
+    margin = study.smallest_gain
     p_flat = max(gain.p_above(-margin), gain.p_below(margin))
     p_gain, p_loss = gain.p_above(margin), gain.p_below(-margin)
     p_refuted = min(1.0, 2 * min(p_gain, p_loss))
     low, high = gain.interval(1 - 2 * rules.alpha)
     reason = (
-        f"the last step, {grid.sizes[-2]:,} to {grid.sizes[-1]:,} labels, brought {rules.simple} {gain.mean:+.4f} "
+        f"the last step, {study.sizes[-2]:,} to {study.sizes[-1]:,} labels, brought {rules.simple} {gain.mean:+.4f} "
         f"[{low:+.4f}, {high:+.4f}] a doubling; flat means within {margin:g} of 0"
     )
-    details: Json = {"learner": rules.simple, "n_train": grid.sizes[-1], "margin": margin, "test": "equivalence"}
+    details: Json = {"learner": rules.simple, "n_train": study.sizes[-1], "margin": margin, "test": "equivalence"}
     return Claim("plateau", verdict(p_flat, p_refuted, rules.alpha), reason, gain.mean, low, high, p_flat, p_refuted,
                  details)  # fmt: skip
 
 
-def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
+def orderings(study: Study, rules: Claims) -> tuple[Claim, Claim]:
     """Paired tests at the largest size: each network against the next smaller one, the smallest against the simple.
 
     Holm's correction runs over all of them, for either direction; the interval of a step is at the level at which
     Holm tests it.
     """
-    n_train = grid.sizes[-1]
+    n_train = study.sizes[-1]
     chain = [rules.simple, *rules.networks]
     steps = {
         (low, high): study.estimate({(high, n_train): 1, (low, n_train): -1})
         for low, high in pairwise(chain)
         if not _missing(study, [(low, n_train), (high, n_train)])
     }
-    supported = holm({step: gain.p_above(grid.smallest_gain) for step, gain in steps.items()})
-    refuted = holm({step: gain.p_below(grid.smallest_gain) for step, gain in steps.items()})
+    supported = holm({step: gain.p_above(study.smallest_gain) for step, gain in steps.items()})
+    refuted = holm({step: gain.p_below(study.smallest_gain) for step, gain in steps.items()})
     ranks = {step: rank for rank, step in enumerate(sorted(steps, key=lambda s: min(supported[s], refuted[s])))}
 
     def claim(name: str, wanted: list[tuple[str, str]]) -> Claim:
@@ -134,10 +125,10 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
         weakest = min(tests, key=lambda test: test["gain"])
         reason = f"with {n_train:,} labels " + ", ".join(
             f"{test['better']} is {test['gain']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}] against {test['than']}"
-            + (f", {test['gain'] / grid.smallest_gain:.1f} smallest gains" if grid.smallest_gain else "")
+            + (f", {test['gain'] / study.smallest_gain:.1f} smallest gains" if study.smallest_gain else "")
             for test in tests
         )
-        details: Json = {"n_train": n_train, "margin": grid.smallest_gain, "test": "paired, Holm", "tests": tests}
+        details: Json = {"n_train": n_train, "margin": study.smallest_gain, "test": "paired, Holm", "tests": tests}
         return Claim(name, verdict(p_supported, p_refuted, rules.alpha), reason, weakest["gain"], weakest["low"],
                      weakest["high"], p_supported, p_refuted, details)  # fmt: skip
 
@@ -145,7 +136,7 @@ def orderings(study: Study, grid: Grid, rules: Claims) -> tuple[Claim, Claim]:
     return claim("small_network", all_steps[:1]), claim("bigger_network", all_steps[1:])
 
 
-def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[CellName, Array]) -> Claim:
+def both_scales(study: Study, rules: Claims) -> Claim:
     """Is the largest network with the most data better than every other cell, or is some other cell better than it?
 
     Supported where it is better than each of them in paired tests (intersection-union, Berger 1982). Refuted where the
@@ -153,19 +144,20 @@ def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[Cell
     comparisons with one, Hsu 1996), of those that are not surely worse. Ties refute nothing. The probability of being
     the best cell is told beside it.
     """
-    corner = (rules.networks[-1] if rules.networks else "", grid.sizes[-1])
+    resamples = study.resamples
+    corner = (rules.networks[-1] if rules.networks else "", study.sizes[-1])
     if corner not in resamples:
         return Claim("both_scales", "not tested", f"no usable cell {corner[0] or 'of a network'}-{corner[1]}")
     if len({name for name, _ in resamples}) < 2 or len({n for _, n in resamples}) < 2:
         return Claim("both_scales", "not tested", "fewer than two sizes or two learners with usable cells")
-    rivals = [name for name in study.means() if name != corner and name[0] in grid.learners]
+    rivals = [name for name in study.cells if name != corner]
     others = [name for name in rivals if not _missing(study, [corner, name])]
     if not others:
         return Claim("both_scales", "not tested", f"no cell has two replicates in common with {corner[0]}-{corner[1]}")
     apart = [name for name in rivals if name not in others]
     leads = {name: study.estimate({corner: 1, name: -1}) for name in others}
-    p_supported = 1.0 if apart else max(lead.p_above(grid.smallest_gain) for lead in leads.values())
-    p_refuted = _simultaneous(study, corner, leads, grid.smallest_gain, rules.alpha)
+    p_supported = 1.0 if apart else max(lead.p_above(study.smallest_gain) for lead in leads.values())
+    p_refuted = _simultaneous(study, corner, leads, study.smallest_gain, rules.alpha)
     share, shares = _best_of(resamples, corner)
     nearest = min(leads, key=lambda name: leads[name].mean)
     low, high = leads[nearest].interval(1 - 2 * rules.alpha)
@@ -177,7 +169,7 @@ def both_scales(study: Study, grid: Grid, rules: Claims, resamples: Mapping[Cell
     reason += f"; the most probable best cell is {top} ({shares[top]:.3f})" if top != f"{corner[0]}-{corner[1]}" else ""
     reason += f"; {_named(apart)} cannot be compared with it: too few replicates in common" if apart else ""
     details: Json = {"cell": list(corner), "probability": share, "probability_of_best": shares,
-                     "margin": grid.smallest_gain, "test": "intersection-union; max-t to refute"}  # fmt: skip
+                     "margin": study.smallest_gain, "test": "intersection-union; max-t to refute"}  # fmt: skip
     return Claim("both_scales", verdict(p_supported, p_refuted, rules.alpha), reason, leads[nearest].mean, low, high,
                  p_supported, p_refuted, details)  # fmt: skip
 
@@ -219,7 +211,7 @@ def _simultaneous(
     return min(1.0, of_choice + (1 + n_beyond) / (1 + N_SIMULTANEOUS))
 
 
-def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
+def small_data(study: Study, rules: Claims) -> Claim:
     """Is the order at the smallest size surely another than at the largest, or do engineered features surely decide?
 
     Kendall's tau between the two rankings lies in an interval: pairs of learners whose order surely reverses count
@@ -227,8 +219,8 @@ def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
     tests, with Holm's correction over pairs. Supported where all of the interval lies below `settled_tau`, refuted
     where none of it does.
     """
-    first, last = grid.sizes[0], grid.sizes[-1]
-    learners = [name for name in grid.learners if not _missing(study, [(name, first), (name, last)])]
+    first, last = study.sizes[0], study.sizes[-1]
+    learners = [name for name in study.learners if not _missing(study, [(name, first), (name, last)])]
     pairs = list(combinations(learners, 2))
     if first == last or not pairs:
         return Claim("small_data", "not tested", "fewer than two sizes or two learners with usable cells")
@@ -249,7 +241,7 @@ def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
         if not _missing(study, [(refined, first), (raw, first)]):
             gain = study.estimate({(refined, first): 1, (raw, first): -1})
             low, high = gain.interval(1 - 2 * rules.alpha)
-            tests[f"{refined} against {raw}"] = gain.p_above(grid.smallest_gain)
+            tests[f"{refined} against {raw}"] = gain.p_above(study.smallest_gain)
             engineered.append({"engineered": refined, "raw": raw, "gain": gain.mean, "low": low, "high": high})
     p_supported = min(holm(tests).values())
     p_refuted = _kth(p_kept.values(), n_kept)
@@ -258,7 +250,7 @@ def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
     tau = _tau(orders[first], orders[last])
     curve = {
         str(n): _tau(sorted(present, key=lambda name: -means[name, n]), [x for x in orders[last] if x in present])
-        for n in grid.sizes
+        for n in study.sizes
         if len(present := [name for name in learners if (name, n) in means]) > 1
     }
     reason = (
@@ -278,36 +270,39 @@ def small_data(study: Study, grid: Grid, rules: Claims) -> Claim:
                  p_supported, p_refuted, details)  # fmt: skip
 
 
-def million(study: Study, grid: Grid, rules: Claims) -> Claim:
+def million(study: Study, rules: Claims) -> Claim:
     """With the most data, and a million examples at least: is some network above every traditional learner?"""
-    n_train = grid.sizes[-1]
+    n_train = study.sizes[-1]
     if n_train < MILLION:
         return Claim("million", "not tested", f"the largest size is {n_train:,} labels, fewer than a million")
-    means = study.means()
-    present = [name for name in grid.learners if (name, n_train) in means]
-    usable = [name for name in present if not _missing(study, [(name, n_train)])]
-    unknown = set(present) - set(usable)  # cells of one replicate, which may be anywhere
-    networks = [name for name in usable if name in grid.networks]
-    others = [name for name in usable if name not in grid.networks]
+    usable = [name for name in study.learners if not _missing(study, [(name, n_train)])]
+    unknown = set(study.learners) - set(usable)  # cells that failed, or of one replicate: they may be anywhere
+    networks = [name for name in usable if name in study.networks]
+    others = [name for name in usable if name not in study.networks]
     if not networks or not others:
         return Claim("million", "not tested", f"no usable network or no usable other learner with {n_train:,} labels")
-    gains = {(a, b): study.estimate({(a, n_train): 1, (b, n_train): -1}) for a in networks for b in others}
-    above = {a: max(gains[a, b].p_above(grid.smallest_gain) for b in others) for a in networks}
-    below = {b: max(gains[a, b].p_below(grid.smallest_gain) for a in networks) for b in others}
-    p_supported = 1.0 if unknown - grid.networks else min(1.0, len(networks) * min(above.values()))
-    p_refuted = 1.0 if unknown & grid.networks else min(1.0, len(others) * min(below.values()))
+    pairs = [(a, b) for a in networks for b in others]
+    if apart := [pair for pair in pairs if _missing(study, [(name, n_train) for name in pair])]:
+        return Claim("million", "not tested", _missing(study, [(name, n_train) for name in apart[0]]))
+    gains = {(a, b): study.estimate({(a, n_train): 1, (b, n_train): -1}) for a, b in pairs}
+    above = {a: max(gains[a, b].p_above(study.smallest_gain) for b in others) for a in networks}
+    below = {b: max(gains[a, b].p_below(study.smallest_gain) for a in networks) for b in others}
+    p_supported = 1.0 if unknown - study.networks else min(1.0, len(networks) * min(above.values()))
+    p_refuted = 1.0 if unknown & study.networks else min(1.0, len(others) * min(below.values()))
+    means = study.means()
     a, b = (max(names, key=lambda name: means[name, n_train]) for names in (networks, others))
     low, high = gains[a, b].interval(1 - 2 * rules.alpha)
     reason = (
         f"with {n_train:,} labels the best network, {a}, is {gains[a, b].mean:+.4f} [{low:+.4f}, {high:+.4f}] "
         f"against the best other learner, {b}"
     )
-    details: Json = {"n_train": n_train, "network": a, "other": b, "margin": grid.smallest_gain, "test": "paired"}
+    reason += f"; {', '.join(sorted(unknown))} cannot be compared" if unknown else ""
+    details: Json = {"n_train": n_train, "network": a, "other": b, "margin": study.smallest_gain, "test": "paired"}
     return Claim("million", verdict(p_supported, p_refuted, rules.alpha), reason, gains[a, b].mean, low, high,
                  p_supported, p_refuted, details)  # fmt: skip
 
 
-def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
+def reliable(study: Study, rules: Claims) -> Claim:
     """Does the next network with twice the data bring more than tuning, engineered features or another learner did?
 
     The last two networks and columns, against each other way that the study has: supported where that is surely more
@@ -315,21 +310,23 @@ def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
     brought less than the smallest gain, or another way surely more by that (Bonferroni). Of several pairs of features
     or several learners each counts as a way of its own; intervals hold for all ways at once.
     """
-    last, networks = grid.sizes[-2:], rules.networks[-2:]
+    last, networks = study.sizes[-2:], rules.networks[-2:]
     if len(last) < 2 or len(networks) < 2:
         return Claim("reliable", "not tested", "fewer than two sizes or two networks")
     scale: dict[CellName, float] = {(networks[1], last[1]): 1, (networks[0], last[0]): -1}
     if reason := _missing(study, list(scale)):
         return Claim("reliable", "not tested", reason)
     tuned = {f"{networks[1]}{TUNED}": 1.0, f"{networks[1]}{LISTED_FIRST}": -1.0}
-    taken = {rules.simple, *(name for pair in rules.engineered for name in pair), *grid.networks}
+    taken = {rules.simple, *(name for pair in rules.engineered for name in pair), *study.networks}
     ways: dict[str, list[dict[CellName, float]]] = {
-        "tuning": [{cell: tuned[cell[0]] for cell in study.cells if cell[0] in tuned}],
+        "tuning": [{cell: tuned[cell[0]] for cell in study.tuning if cell[0] in tuned}],
         "engineered features": [{(a, last[1]): 1.0, (b, last[1]): -1.0} for a, b in rules.engineered],
         "another learner": [
-            {(name, last[1]): 1.0, (rules.simple, last[1]): -1.0} for name in grid.learners if name not in taken
+            {(name, last[1]): 1.0, (rules.simple, last[1]): -1.0} for name in study.learners if name not in taken
         ],
     }
+    unknown = [w for found in ways.values() for w in found if w and _missing(study, list(w))
+               and all(study.cell(cell) for cell in w)]  # fmt: skip
     ways = {name: [w for w in found if w and not _missing(study, list(w))] for name, found in ways.items()}
     lacking = [name for name, found in ways.items() if not found]
     others = [
@@ -340,8 +337,8 @@ def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
         return Claim("reliable", "not tested", f"the study has no other way: {', '.join(lacking)} lack")
     gain = study.estimate(scale)
     leads = [study.estimate(_minus(scale, weights)) for _, weights in others]
-    p_supported = max(gain.p_above(grid.smallest_gain), *(lead.p_above(0) for lead in leads))
-    against = [gain.p_below(grid.smallest_gain), *(lead.p_below(-grid.smallest_gain) for lead in leads)]
+    p_supported = 1.0 if unknown else max(gain.p_above(study.smallest_gain), *(lead.p_above(0) for lead in leads))
+    against = [gain.p_below(study.smallest_gain), *(lead.p_below(-study.smallest_gain) for lead in leads)]
     p_refuted = min(1.0, len(against) * min(against))
     told: list[Json] = []
     for name, weights in [("a bigger network on more data", scale), *others]:
@@ -352,7 +349,8 @@ def reliable(study: Study, grid: Grid, rules: Claims) -> Claim:
     told.sort(key=lambda way: -way["gain"])
     reason = "; ".join(f"{way['way']} brought {way['gain']:+.4f}" for way in told)
     reason += f"; not tested: {', '.join(lacking)}" if lacking else ""
-    details: Json = {"ways": told, "not_tested": lacking, "margin": grid.smallest_gain,
+    reason += f"; cannot be compared: {_named(list(unknown[0]))}" if unknown else ""
+    details: Json = {"ways": told, "not_tested": lacking, "margin": study.smallest_gain,
                      "test": "paired; intersection-union, Bonferroni to refute"}  # fmt: skip
     low, high = gain.interval(1 - 2 * rules.alpha)
     return Claim("reliable", verdict(p_supported, p_refuted, rules.alpha), reason, gain.mean, low, high, p_supported,
@@ -368,13 +366,14 @@ def _minus(first: Mapping[CellName, float], second: Mapping[CellName, float]) ->
 
 def _missing(study: Study, cells: Sequence[CellName]) -> str:
     """Why these cells cannot be compared, or an empty string."""
-    lacking = [
-        f"{learner}-{n}" for learner, n in cells
-        if (learner, n) not in study.cells or study.cells[learner, n].is_usable.sum() < 2
-    ]  # fmt: skip
+    known = {cell: study.cell(cell) for cell in cells}
+    usable = {cell: scores.is_usable for cell, scores in known.items() if scores and scores.is_usable.sum() > 1}
+    lacking = [f"{learner}-{n}" for learner, n in cells if (learner, n) not in usable]
+    if not lacking and (unknown := [cell for cell in cells if not study.is_known(cell)]):
+        return f"how much draws vary is not known of {_named(unknown)}: no size is below half the pool"
     if lacking:
         return f"no cell with two usable replicates: {', '.join(dict.fromkeys(lacking))}"
-    if cells and np.logical_and.reduce([study.cells[cell].is_usable for cell in cells]).sum() < 2:
+    if cells and np.logical_and.reduce(list(usable.values())).sum() < 2:
         return f"fewer than two replicates are usable in all of {_named(cells)}"
     return ""
 

@@ -1,4 +1,4 @@
-"""Means over replicates and test rows, their variance, and what follows from it: intervals, tests, resamples.
+"""Means over replicates and test rows, their variance, and what follows from it: intervals and tests.
 
 Two things vary: the replicate (its draw of rows and its initialisation) and the test rows, which all replicates share.
 With a value m_r of R replicates on the same test set, the variance over r is that of replicates and of their
@@ -13,7 +13,7 @@ the two agree and are exact.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -21,9 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
-from scipy.stats import chi2
 
-from stages.evaluate.spread import Array, CellName, Crossed, Spread
+from stages.evaluate.spread import Array
 
 MAX_DEVIATE = 8.0  # normal deviates beyond are p values of 0
 K = TypeVar("K")
@@ -141,86 +140,6 @@ def estimate(
     interaction = float(((shares - of_mean) ** 2).sum()) / (n_replicates - 1)
     of_test = max(0.0, of_rows - interaction / n_replicates)
     return Estimate(float(values.mean()), n_replicates, of_replicates, of_test, n_groups, freedom)
-
-
-@dataclass(frozen=True)
-class Study:
-    """All cells by one metric, signed so that higher is better: one set of test rows, the same draws for every cell.
-
-    n_pool: rows that draws are cut from, infinite where they are fresh; crossed: by learner.
-    """
-
-    cells: Mapping[CellName, Scores]
-    n_pool: float = np.inf
-    crossed: Mapping[str, Crossed] = field(default_factory=dict)
-
-    @cached_property
-    def spread(self) -> Spread:
-        values = {name: cell.values for name, cell in self.cells.items()}
-        return Spread(values, self.n_pool, self.crossed, {name: cell.shares for name, cell in self.cells.items()})
-
-    def estimate(self, weights: Mapping[CellName, float]) -> Estimate:
-        """A weighted sum of cells, paired by replicate and by test row: {a: 1, b: -1} is how much a is above b.
-
-        Replicates count in which every cell of the sum has a usable fit.
-        """
-        usable = np.logical_and.reduce([self.cells[name].is_usable for name in weights])
-        values = np.asarray(sum(weight * self.cells[name].values[usable] for name, weight in weights.items()))
-        shares = np.asarray(sum(weight * self.cells[name].shares[usable] for name, weight in weights.items()))
-        variance = self.spread.of(weights)
-        if variance is None:
-            return estimate(values, shares)
-        return estimate(values, shares, variance.of_mean(len(values)), variance.freedom)
-
-    def means(self) -> dict[CellName, float]:
-        """Cells with at least one usable replicate."""
-        return {name: float(np.nanmean(cell.values)) for name, cell in self.cells.items() if cell.is_usable.any()}
-
-    def resamples(self, n_resamples: int, seed: int) -> dict[CellName, Array]:
-        """What the cells' means might have been, (n_resamples,) each; resample i is one draw for all cells together.
-
-        Replicates: Student's t, each cell with its own variance and degrees of freedom, correlated as the replicates'
-        deviations are, through random weights of them. Test rows: normal, with the covariance of the cells. Cells with
-        fewer than two usable replicates are left out.
-        """
-        names = [name for name, cell in self.cells.items() if cell.is_usable.sum() >= 2]
-        if not names:
-            return {}
-        rng = np.random.default_rng(seed)
-        values = np.stack([self.cells[name].values for name in names])  # (n_cells, n_replicates)
-        means = np.nanmean(values, axis=1)
-        deviations = np.nan_to_num(values - means[:, None])
-        lengths = np.sqrt((deviations**2).sum(axis=1, keepdims=True))
-        estimates = [self.estimate({name: 1}) for name in names]
-        weights = rng.normal(size=(n_resamples, values.shape[1]))
-        normal = weights @ (deviations / np.where(lengths > 0, lengths, 1)).T  # (n_resamples, n_cells)
-        luck = rng.random(n_resamples)  # how small the variances came out, for all cells alike
-        for i, e in enumerate(estimates):
-            freedom = max(1.0, e.freedom_of_replicates)
-            normal[:, i] *= np.sqrt(e.of_replicates * freedom / chi2.ppf(luck, freedom))
-        noise = rng.normal(size=(n_resamples, len(names))) @ _root(self.test_covariance(names)).T
-        drawn = means + normal + noise
-        return {name: drawn[:, i] for i, name in enumerate(names)}
-
-    def test_covariance(self, names: list[CellName]) -> Array:
-        """(n_cells, n_cells): of the cells' means over test sets, less what replicates count already."""
-        counts = np.array([self.cells[name].is_usable.sum() for name in names])
-        shares = np.stack([self.cells[name].shares for name in names])  # (n_cells, n_replicates, n_groups)
-        of_means = shares.sum(axis=1) / counts[:, None]
-        n_groups = of_means.shape[1]
-        interaction = np.zeros((len(names), len(names)))
-        for replicate in range(shares.shape[1]):
-            is_usable = np.array([self.cells[name].is_usable[replicate] for name in names])
-            residuals = (shares[:, replicate] - of_means) * is_usable[:, None]
-            interaction += residuals @ residuals.T
-        pairs = np.minimum.outer(counts, counts)
-        return n_groups / max(1, n_groups - 1) * of_means @ of_means.T - interaction / ((pairs - 1) * pairs)
-
-
-def _root(covariance: Array) -> Array:
-    """A matrix whose product with its transpose is the covariance, negative eigenvalues taken as 0."""
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.common.artefacts import Json
-from stages.evaluate.estimates import Array, Study
 from stages.evaluate.laws import MIN_POINTS, Curve
+from stages.evaluate.metrics import Metric
+from stages.evaluate.spread import Array
+from stages.evaluate.study import Study
 
 FACTORS = (2, 4, 8)  # times the largest size: how far a forecast looks ahead, and how much a backtest hides
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
@@ -18,7 +20,7 @@ COLUMNS = ["learner", "metric", "n_train", "kind", "predicted", "low80", "high80
 
 @dataclass(frozen=True)
 class Measured:
-    """A learner's curve as losses, lower is better: the metric itself, or one less a metric of which higher is better.
+    """A learner's curve as losses, see Metric.loss.
 
     n_train, loss: (n_sizes,); errors: (n_sizes,) standard errors from the replicates.
     """
@@ -34,23 +36,19 @@ class Measured:
         return Curve(self.n_train[seen], self.loss[seen], self.errors[seen])
 
 
-def measured_curves(study: Study, is_loss: bool) -> list[Measured]:
-    """Every learner's usable cells by size.
-
-    is_loss: the study's values are losses with the sign turned; else they are values in [0, 1] of which higher is
-    better. Cells with fewer than two usable replicates are left out.
-    """
+def measured_curves(study: Study) -> list[Measured]:
+    """Every learner's usable cells by size; those with fewer than two usable replicates are left out."""
     found = []
     for learner in dict.fromkeys(name for name, _ in study.cells):
-        sizes = sorted(n for name, n in study.cells if name == learner and study.cells[name, n].is_usable.sum() >= 2)
+        sizes = sorted(n for name, n in study.cells if name == learner and study.is_known((name, n)))
         estimates = [study.estimate({(learner, n): 1}) for n in sizes]
         values = np.array([e.mean for e in estimates])
         errors = np.sqrt([e.of_replicates for e in estimates])
-        found.append(Measured(learner, np.array(sizes, dtype=np.float64), -values if is_loss else 1 - values, errors))
+        found.append(Measured(learner, np.array(sizes, dtype=np.float64), study.metric.loss(values), errors))
     return found
 
 
-def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
+def forecast_rows(curve: Measured, metric: Metric) -> list[Json]:
     """Fitted values, forecasts at FACTORS times the largest size, and backtests with as much hidden.
 
     A backtest predicts the largest measured size from the sizes up to that nearest to 1 / factor of it. Curves that are
@@ -65,11 +63,11 @@ def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
 
     def add(kind: str, fit: Curve, sizes: Array, measured: Sequence[float | None], noise: float = 0.0) -> None:
         for n, quantiles, value in zip(sizes, fit.quantiles(sizes, LEVELS, noise), measured, strict=True):
-            low95, low80, middle, high80, high95 = quantiles if is_loss else 1 - quantiles[::-1]
-            truth = None if value is None else float(value if is_loss else 1 - value)
+            low95, low80, middle, high80, high95 = quantiles if metric.is_loss else metric.of_loss(quantiles[::-1])
+            truth = None if value is None else float(metric.of_loss(value))
             values = {"predicted": middle, "low80": low80, "high80": high80, "low95": low95, "high95": high95}
             rows.append(
-                {"learner": curve.learner, "metric": metric, "n_train": round(float(n)), "kind": kind}
+                {"learner": curve.learner, "metric": metric.name, "n_train": round(float(n)), "kind": kind}
                 | {key: float(value) for key, value in values.items()}
                 | {"largest_seen": round(float(fit.x[-1])), "measured": truth}
             )
@@ -85,19 +83,19 @@ def forecast_rows(curve: Measured, metric: str, is_loss: bool) -> list[Json]:
     return rows
 
 
-def grades(rows: Sequence[Json], metric: str, is_loss: bool) -> list[Json]:
+def grades(rows: Sequence[Json], metric: Metric) -> list[Json]:
     """By factor hidden: the mean |log error| of the loss over learners, that of the last value, and coverage.
 
     The last value, the plain guess that nothing changes any more, stands beside for comparison.
     """
     found: list[Json] = []
-    losses = {(row["learner"], row["n_train"]): _loss(row["measured"], is_loss) for row in rows
-              if row["kind"] == "fitted" and row["metric"] == metric}  # fmt: skip
-    tests = [row for row in rows if row["kind"] == "backtest" and row["metric"] == metric]
+    losses = {(row["learner"], row["n_train"]): metric.of_loss(row["measured"]) for row in rows
+              if row["kind"] == "fitted" and row["metric"] == metric.name}  # fmt: skip
+    tests = [row for row in rows if row["kind"] == "backtest" and row["metric"] == metric.name]
     for factor in sorted({round(row["n_train"] / row["largest_seen"], 3) for row in tests}):
         of_factor = [row for row in tests if round(row["n_train"] / row["largest_seen"], 3) == factor]
-        truths = [np.log(_loss(row["measured"], is_loss)) for row in of_factor]
-        misses = [abs(np.log(_loss(row["predicted"], is_loss)) - truth)
+        truths = [np.log(metric.of_loss(row["measured"])) for row in of_factor]
+        misses = [abs(np.log(metric.of_loss(row["predicted"])) - truth)
                   for row, truth in zip(of_factor, truths, strict=True)]  # fmt: skip
         flat = [abs(np.log(losses[row["learner"], row["largest_seen"]]) - truth)
                 for row, truth in zip(of_factor, truths, strict=True)]  # fmt: skip
@@ -108,10 +106,6 @@ def grades(rows: Sequence[Json], metric: str, is_loss: bool) -> list[Json]:
             "covered95": sum(row["low95"] <= row["measured"] <= row["high95"] for row in of_factor),
         })  # fmt: skip
     return found
-
-
-def _loss(value: float, is_loss: bool) -> float:
-    return value if is_loss else 1 - value
 
 
 def labels_until(curve: Measured, loss: float) -> Json:

@@ -8,6 +8,8 @@ its bin's sign held fixed.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,45 @@ from scipy.stats import rankdata
 Labels = NDArray[np.int64]
 Floats = NDArray[np.floating]
 Measured = tuple[NDArray[np.float64], NDArray[np.float64]]  # values (n_replicates,), influences (n_replicates, n_test)
-Metric = Callable[[Labels, Floats], Measured]
+T = TypeVar("T", float, NDArray[np.float64])
 
 N_BINS = 15  # of the calibration error, of equal width (Guo et al. 2017)
 MIN_PROBABILITY = 1e-7  # of the true class in the log loss, so that one row costs 16 nats at most
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to measure predictions; inside `evaluate` its values are signed so that higher is better.
+
+    measure: of labels (n_test,) and probabilities (n_replicates, n_test, n_classes); chance: what guessing reaches in
+    the mean, each class of so many with the same probability; highest: no value is above it, and none below 0;
+    of_class: the same of one class; is_of_picture: whether dataset.metric may name it.
+    """
+
+    name: str
+    label: str
+    measure: Callable[[Labels, Floats], Measured]
+    is_loss: bool
+    chance: Callable[[int], float]
+    highest: float = 1.0
+    of_class: Callable[[int, Labels, Floats], Measured] | None = None
+    is_of_picture: bool = True
+
+    def signed(self, value: T) -> T:
+        """A value so that higher is better, or such a one as it is told."""
+        return -value if self.is_loss else value
+
+    def loss(self, signed: T) -> T:
+        """A signed value as a loss, of which lower is better: the metric itself, or one less it."""
+        return -signed if self.is_loss else 1 - signed
+
+    def of_loss(self, loss: T) -> T:
+        """A loss as the metric tells it."""
+        return loss if self.is_loss else 1 - loss
+
+    def left_by_guessing(self, n_classes: int) -> float:
+        """How far from the best value guessing stays."""
+        return self.of_loss(self.chance(n_classes))
 
 
 def error(labels: Labels, probabilities: Floats) -> Measured:
@@ -103,42 +140,23 @@ def error_of(k: int, labels: Labels, probabilities: Floats) -> Measured:
     return values, np.where(is_k, wrong - values[:, None], 0) / is_k.mean()
 
 
-METRICS: dict[str, Metric] = {
-    "roc_auc": roc_auc,
-    "accuracy": accuracy,
-    "error": error,
-    "log_loss": log_loss,
-    "brier": brier,
-    "calibration_error": calibration_error,
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("roc_auc", "ROC AUC", roc_auc, False, lambda _: 0.5, of_class=roc_auc_of),
+        Metric("accuracy", "Accuracy", accuracy, False, lambda n: 1 / n),
+        Metric("error", "Error", error, True, lambda n: 1 - 1 / n, of_class=error_of),
+        Metric("log_loss", "Log loss", log_loss, True, lambda n: float(np.log(n)), highest=np.inf),
+        Metric("brier", "Brier score", brier, True, lambda n: 0.25 if n == 2 else 1 - 1 / n, highest=np.inf),
+        Metric("calibration_error", "Calibration error", calibration_error, True, lambda _: 0.0, is_of_picture=False),
+    )
 }
-CLASS_METRICS = {"error": error_of, "roc_auc": roc_auc_of}
-HIGHER_IS_BETTER = {name: name in ("roc_auc", "accuracy") for name in METRICS}
-LABELS = {
-    "roc_auc": "ROC AUC",
-    "accuracy": "Accuracy",
-    "error": "Error",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "calibration_error": "Calibration error",
-}
-
-
-def chance(metric: str, n_classes: int) -> float:
-    """What guessing reaches in the mean: each class with the same probability, 1 / n_classes."""
-    return {
-        "roc_auc": 0.5,
-        "accuracy": 1 / n_classes,
-        "error": 1 - 1 / n_classes,
-        "log_loss": float(np.log(n_classes)),
-        "brier": 0.25 if n_classes == 2 else 1 - 1 / n_classes,
-        "calibration_error": 0.0,
-    }[metric]
 
 
 def constant_values(labels: Labels, class_shares: NDArray[np.float64]) -> dict[str, float]:
     """What the constant predictor reaches on the test rows by each metric: every row gets the pool's class shares."""
     constant = np.broadcast_to(class_shares, (1, len(labels), len(class_shares)))
-    return {name: float(metric(labels, constant)[0][0]) for name, metric in METRICS.items()}
+    return {name: float(metric.measure(labels, constant)[0][0]) for name, metric in METRICS.items()}
 
 
 def _mean_of(rows: NDArray[np.generic]) -> Measured:

@@ -1,10 +1,11 @@
 """The `evaluate` and `advice` sections, and what `evaluate` reads of `dataset`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.common.params import Section
+from stages.evaluate.metrics import METRICS
 
 
 class Claims(Section):
@@ -43,7 +44,15 @@ class AdviceRules(Advice):
     min_gain: float = Field(ge=0)
 
 
-class Metric(Section):
-    """The metric of the picture."""
+class OfPicture(Section):
+    """What `evaluate` reads of `dataset`: the metric of the picture."""
 
-    metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
+    metric: str
+
+    @field_validator("metric")
+    @classmethod
+    def _is_one(cls, metric: str) -> str:
+        names = [name for name, known in METRICS.items() if known.is_of_picture]
+        if metric not in names:
+            raise ValueError(f"{metric!r} is none of {', '.join(names)}")
+        return metric

@@ -1,32 +1,32 @@
 """What the curves do beside rising: the last step, where they cross, where they turn for the worse."""
 
-from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 
 from stages.common.artefacts import Json
-from stages.evaluate.claims import Grid
-from stages.evaluate.estimates import Array, CellName, Study, holm
+from stages.evaluate.estimates import holm
+from stages.evaluate.spread import Array
+from stages.evaluate.study import Study
 
 
-def last_steps(study: Study, grid: Grid, confidence: float) -> list[Json]:
+def last_steps(study: Study, confidence: float) -> list[Json]:
     """What the last step in data brought each learner for each doubling of the labels, with its interval."""
     found: list[Json] = []
-    if len(grid.sizes) < 2:
+    if len(study.sizes) < 2:
         return found
-    for learner in grid.learners:
-        before, after = ((learner, n) for n in grid.sizes[-2:])
+    for learner in study.learners:
+        before, after = ((learner, n) for n in study.sizes[-2:])
         doublings = float(np.log2(after[1] / before[1]))
         gain = study.estimate({after: 1 / doublings, before: -1 / doublings})
-        if gain.n_replicates >= 2:
+        if gain.n_replicates >= 2 and np.isfinite(gain.deviation):
             low, high = gain.interval(confidence)
             found.append({"learner": learner, "from": before[1], "to": after[1],
                           "gain": gain.mean, "low": low, "high": high})  # fmt: skip
     return found
 
 
-def overtakes(grid: Grid, resamples: Mapping[CellName, Array], confidence: float) -> list[Json]:
+def overtakes(study: Study, confidence: float) -> list[Json]:
     """From which number of labels on each network stays above each other learner.
 
     Between sizes the difference is a line in log n. `probability`: the share of resamples in which the network is above
@@ -35,11 +35,12 @@ def overtakes(grid: Grid, resamples: Mapping[CellName, Array], confidence: float
     the network then leads.
     """
     found: list[Json] = []
-    for network in grid.learners:
-        for other in grid.learners:
-            if network not in grid.networks or other in grid.networks:
+    resamples = study.resamples
+    for network in study.learners:
+        for other in study.learners:
+            if network not in study.networks or other in study.networks:
                 continue
-            sizes = [n for n in grid.sizes if (network, n) in resamples and (other, n) in resamples]
+            sizes = [n for n in study.sizes if (network, n) in resamples and (other, n) in resamples]
             if len(sizes) < 2:
                 continue
             lead = np.stack([resamples[network, n] - resamples[other, n] for n in sizes])
@@ -68,15 +69,15 @@ def _labels(log_size: float) -> int | None:
     return round(float(np.exp(log_size))) if np.isfinite(log_size) else None
 
 
-def ill_behaved(study: Study, grid: Grid, alpha: float) -> list[Json]:
+def ill_behaved(study: Study, alpha: float) -> list[Json]:
     """Learners that surely get worse with more data, or peak: worse first, then better (LCDB 1.1, Yan et al. 2025).
 
     Paired one-sided tests of all pairs of sizes of all learners, for either direction, with Holm's correction over all
     of them.
     """
     gains = {}
-    for learner in grid.learners:
-        sizes = [n for n in grid.sizes if study.cells[learner, n].is_usable.sum() >= 2]
+    for learner in study.learners:
+        sizes = [n for n in study.sizes if study.is_known((learner, n))]
         for small, large in combinations(sizes, 2):
             gains[learner, small, large] = study.estimate({(learner, large): 1, (learner, small): -1})
     worse = {(*pair, "worse"): gain.p_below(0) for pair, gain in gains.items()}
@@ -84,11 +85,11 @@ def ill_behaved(study: Study, grid: Grid, alpha: float) -> list[Json]:
     adjusted = holm(worse | better)
     certain = {key for key, p in adjusted.items() if p <= alpha}
     found: list[Json] = []
-    for learner in grid.learners:
+    for learner in study.learners:
         falls = [(a, b) for name, a, b in gains if name == learner and (learner, a, b, "worse") in certain]
         if not falls:
             continue
-        peaks = [(a, b, c) for a, b in falls for c in grid.sizes if (learner, b, c, "better") in certain]
+        peaks = [(a, b, c) for a, b in falls for c in study.sizes if (learner, b, c, "better") in certain]
         start, end = min(falls, key=lambda pair: gains[learner, *pair].mean)
         recovery = min((c for _, b, c in peaks if b == end), default=None)
         found.append({

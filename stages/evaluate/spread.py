@@ -22,7 +22,7 @@ Rare failures. Where a fit lies far below the learner's others, its cells' varia
 is less than their plain mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -45,11 +45,13 @@ MOST_FREEDOM = 1000.0
 
 
 class Crossed(NamedTuple):
-    """Values (k, k) of k draws, each with each of k initialisations, and the shares (k, k, n_groups) of test rows."""
+    """Values (k, k) of k draws, each with each of k initialisations, and the shares (k, k, n_groups) of test rows, or
+    of these the mean squares of draws, of initialisations and of the rest alone."""
 
     n_train: int
     values: Array
     shares: Array
+    of_rows: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,9 @@ class Spread:
     """Of a study's cells by one metric.
 
     values: (n_replicates,) of each cell, NaN where there is no usable fit, higher is better; shares: (n_replicates,
-    n_groups) of test rows, without them the interaction counts as part of the fits' values; n_pool: rows that draws
-    are cut from, infinite where they are fresh; crossed: by learner.
+    n_groups) of test rows, or where cells are looked at one by one their inner products (n_replicates, n_replicates),
+    as `products`; without either the interaction counts as part of the fits' values; n_pool: rows that draws are cut
+    from, infinite where they are fresh; crossed: by learner.
     """
 
     def __init__(
@@ -98,7 +101,9 @@ class Spread:
         n_pool: float,
         crossed: Mapping[str, Crossed] | None = None,
         shares: Mapping[CellName, Array] | None = None,
+        products: Mapping[CellName, Array] | None = None,
     ):
+        self.products = products or {}
         self.values, self.n_pool, self.crossed, self.shares = values, n_pool, crossed or {}, shares or {}
         self._place = {cell: i for i, cell in enumerate(values)}
         self._stacked = np.stack(list(values.values())) if values else np.empty((0, 0))
@@ -108,7 +113,10 @@ class Spread:
         self.sizes = sorted({n for name, n in values if learners.count(name) > 1})  # of curves, not of single cells
 
     def of(self, weights: Mapping[CellName, float]) -> Variance | None:
-        """Of the weighted sum of cells, paired by replicate; None where fewer than two replicates have all of it."""
+        """Of the weighted sum of cells, paired by replicate; None where fewer than two replicates have all of it.
+
+        Its total is NaN where it cannot be known: above MOST_SHARED of the pool without a size below.
+        """
         seen = self._seen(weights)
         if seen is None:
             return None
@@ -117,16 +125,22 @@ class Spread:
         family = self._family(weights, draw)
         if family:
             logs, freedoms, places = (np.array(of) for of in zip(*family, strict=True))
-            at_place = logs - self.slope * (places - np.log(max(n for _, n in weights)))
-            centre = float(np.exp(np.average(at_place - _bias(freedoms), weights=freedoms)))
-            worth = self._worth(freedoms)
+            own = np.log(max(n for _, n in weights))
+            at_place = logs - self.slope * (places - own)
+            others = places != own
+            centre, worth = total, 0.0
+            if others.any():
+                centre = float(np.exp(np.average((at_place - _bias(freedoms))[others], weights=freedoms[others])))
+                worth = self._worth(freedoms[others])
             if shared > MOST_SHARED:
-                total, freedom = centre, max(freedom, worth)
-            elif len(family) > 1:
+                total, freedom = centre, max(1.0, worth) if self.prior_freedom else freedom
+            else:
                 total = (worth * centre + freedom * total) / (worth + freedom)
                 freedom += worth
             if any(learner in self.failing for learner, _ in weights):
                 total = max(total, float(np.exp(at_place).mean()))
+        elif shared > MOST_SHARED and not any(n <= MOST_SHARED * self.n_pool for n in self.sizes):
+            total = np.nan
         return Variance(total, min(seen.interaction, total), draw, freedom, shared)
 
     @cached_property
@@ -134,16 +148,21 @@ class Spread:
         """Learners of which some fits lie far below the others: how many, and of how many."""
         found = {}
         for learner in dict.fromkeys(name for name, _ in self.values):
-            gaps = []
-            for (name, n), values in self.values.items():
-                usable = values[np.isfinite(values)]
-                if name == learner and len(usable) >= 3:
-                    gaps.append((usable - np.median(usable)) / np.exp(0.5 * self.slope * np.log(n)))
-            if gaps and (distances := np.abs(all_ := np.concatenate(gaps))[all_ != 0]).size:
-                n_failed = int((all_ < -FAILURE * np.median(distances)).sum())
-                if n_failed:
-                    found[learner] = (n_failed, len(all_))
+            cells = [(n, values[np.isfinite(values)]) for (name, n), values in self.values.items() if name == learner]
+            cells = [(n, usable) for n, usable in cells if len(usable) >= 3]
+            # Both by the slope of all learners and by its own, so that none is called failing for another slope.
+            n_failed = min((_n_far_below(cells, slope) for slope in (self.slope, self._slope_of(learner))), default=0)
+            if n_failed:
+                found[learner] = (n_failed, sum(len(usable) for _, usable in cells))
         return found
+
+    def _slope_of(self, learner: str) -> float:
+        """Of one learner's log variances alone, 0 or below."""
+        if learner not in self._lines:
+            return self.slope
+        logs, freedoms, places = self._lines[learner]
+        x = places - np.average(places, weights=freedoms)
+        return min(0.0, float((freedoms * x * logs).sum() / (freedoms * x**2).sum())) if x.any() else self.slope
 
     @cached_property
     def _lines(self) -> dict[str, tuple[Array, Array, Array]]:
@@ -190,6 +209,7 @@ class Spread:
                 if first in self.values and second in self.values:
                     both = np.stack([self.values[first], self.values[second]])
                     both = both[:, np.isfinite(both).all(axis=0)]
+                    both = both - both[:, :1]  # of ties exactly 0
                     if both.shape[1] > 1 and (lengths := np.prod(both.std(axis=1))) > 0:
                         around = both - both.mean(axis=1, keepdims=True)
                         n = both.shape[1]
@@ -248,10 +268,13 @@ class Spread:
         is_usable = np.isfinite(summed)
         if (n := int(np.count_nonzero(is_usable))) < 2:
             return None
-        usable = summed[is_usable]
+        usable = summed[is_usable] - summed[is_usable][0]  # of ties exactly 0
         around = usable - usable.sum() / n
         interaction = 0.0
-        if self.shares:
+        if self.products and len(at) == 1:
+            products = of_cells[0] ** 2 * self.products[next(iter(weights))][np.ix_(is_usable, is_usable)]
+            interaction = max(0.0, float(np.trace(products)) - float(products.sum()) / n) / (n - 1)
+        elif self.shares:
             pairs = self._products[at][:, at].reshape(len(at) ** 2, -1)
             products = (np.outer(of_cells, of_cells).ravel() @ pairs).reshape(len(summed), len(summed))
             if n < len(summed):
@@ -321,15 +344,27 @@ class Spread:
             return 1.0
         k = len(squares[0].values)
         weights = list(strongest.values())
-        of_draws, of_inits, residual = _mean_squares(
+        of_draws, of_inits, residual = mean_squares(
             sum(w * square.values for w, square in zip(weights, squares, strict=True))[..., None]  # type: ignore[index]
         )
-        rows = _mean_squares(np.asarray(sum(w * square.shares for w, square in zip(weights, squares, strict=True))))
+        if squares[0].shares.shape[2]:
+            rows = mean_squares(np.asarray(sum(w * square.shares for w, square in zip(weights, squares, strict=True))))
+        else:
+            rows = squares[0].of_rows if len(squares) == 1 else (0.0, 0.0, 0.0)
         residual = max(0.0, residual - rows[2])
         shared = max(square.n_train for square in squares) / self.n_pool
         draw = max(0.0, (CAUTION * of_draws - rows[0] - residual) / k) / (1 - min(shared, MOST_SHARED))
         others = max(0.0, (of_inits / CAUTION - rows[1] - residual) / k) + residual
         return draw / (draw + others) if draw + others > 0 else 1.0
+
+
+def _n_far_below(cells: Sequence[tuple[int, Array]], slope: float) -> int:
+    """How many values lie far below the others of their size, where variances fall with this slope."""
+    if not cells:
+        return 0
+    gaps = np.concatenate([(usable - np.median(usable)) / n ** (slope / 2) for n, usable in cells])
+    distances = np.abs(gaps[gaps != 0])
+    return int((gaps < -FAILURE * np.median(distances)).sum()) if distances.size else 0
 
 
 def _over_fresh(seen: _Seen, draw: float, shared: float) -> float:
@@ -338,7 +373,7 @@ def _over_fresh(seen: _Seen, draw: float, shared: float) -> float:
     return seen.variance + hidden * max(0.0, seen.variance - seen.interaction)
 
 
-def _mean_squares(square: Array) -> tuple[float, float, float]:
+def mean_squares(square: Array) -> tuple[float, float, float]:
     """Of draws, initialisations and the rest, square: (k, k, n), summed over the last axis."""
     k = len(square)
     draws, inits, mean = square.mean(axis=1), square.mean(axis=0), square.mean(axis=(0, 1))

@@ -17,7 +17,9 @@ def main() -> None:
     summary = artefacts.load_json(RESULTS / "metrics.json")
     cells = artefacts.load_json(RESULTS / "cells.json")
     forecasts = artefacts.load_csv(RESULTS / "forecast.csv")
-    found: Json = {name: artefacts.load_json(RESULTS / f"{name}.json") for name in ("claims", "shapes", "advice")}
+    found: Json = {
+        name: artefacts.load_json(RESULTS / f"{name}.json") for name in ("claims", "shapes", "advice", "costs")
+    }
     found |= {
         "answer": artefacts.load_text(RESULTS / "answer.txt"),
         "card": artefacts.load_json(PREPARED / "dataset.json"),

@@ -14,7 +14,7 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: Json) -> str:
     """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone.
 
-    found: answer, card, summary, cells, claims, shapes, advice, forecasts and classes, as the template names them.
+    found: answer, card, summary, cells, claims, shapes, advice, costs, forecasts and classes, as the template has them.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     images = [
@@ -32,7 +32,7 @@ def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: 
             "marked": _marked(cells),
             "budget": cells[0]["budget"],
             "n_replicates": sum(fit["draw"] == fit["initialisation"] for fit in cells[0]["replicates"]),
-            "hardware": _hardware(cells),
+            "hardware": _hardware(cells, found["costs"]["cells"]),
             "versions": _versions(cells),
         }
     )
@@ -74,11 +74,12 @@ def _span(values: list[Any] | None) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _hardware(cells: list[Json]) -> list[str]:
+def _hardware(cells: list[Json], timed: list[Json]) -> list[str]:
     """Each distinct combination of accelerator, precision, threads and processor that cells ran on."""
+    hosts = {(cell["learner"], cell["n_train"]): f"{cell['processor']}, {cell['cores']} cores" for cell in timed}
     return list(dict.fromkeys(
         f"{cell['accelerator']}, precision {cell['precision']}, {cell['threads']} threads "
-        f"({cell['processor']}, {cell['cores']} cores)" for cell in cells
+        f"({hosts[cell['learner'], cell['n_train']]})" for cell in cells
     ))  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class Dataset(Source):
     network_features: Literal["raw", "engineered"]
     batch_size: int = Field(ge=1)
     min_steps: int = Field(ge=1)
-    metric: Literal["roc_auc", "accuracy", "error", "log_loss", "brier"]
+    metric: str  # one of evaluate's, which says which there are
     sizes: dict[ScaleName, list[int]]
     variance_size: dict[ScaleName, int | None]
 

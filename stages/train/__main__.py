@@ -171,7 +171,7 @@ def train(setup: Setup, n_train: int) -> None:
         "versions": _versions(setup),
     }
     artefacts.save_json(cell / "cell.json", identity | summary | made_with)
-    artefacts.save_json(cell / "timing.json", timing(seconds))
+    artefacts.save_json(artefacts.timing_path(name, n_train), timing(seconds))
     print(f"train {name}-{n_train}: {summary['status']} after {seconds:.1f} s", flush=True)
 
 

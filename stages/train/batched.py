@@ -15,7 +15,7 @@ BUCKET_SCALE = 0.1  # deviation of a bucket's vector at the start
 
 @dataclass(frozen=True)
 class Shape:
-    """Of one network. Inputs are any of: numbers, of which the first are embedded too; a bag of n-grams; letters."""
+    """Of one network. Inputs are any of: numbers, of which the first are embedded too; a bag of n-grams."""
 
     n_inputs: int
     units: int
@@ -25,15 +25,11 @@ class Shape:
     frequencies: int = 0  # ... so many waves, ...
     dimensions: int = 0  # ... and so many numbers made of them
     n_buckets: int = 0
-    n_letters: int = 0  # in the vocabulary, of which each gets ...
-    letter_dimensions: int = 0  # ... so many numbers, ...
-    window: int = 0  # ... and so many of them in a row go into each of ...
-    filters: int = 0  # ... so many filters
 
     @property
     def n_joined(self) -> int:
         """Inputs of the first layer."""
-        return self.n_inputs + self.n_embedded * self.dimensions + self.filters
+        return self.n_inputs + self.n_embedded * self.dimensions
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,10 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows of a batch. X: (M, B, n_inputs); letters: (M, B, width) places in the vocabulary, 0 where there is none."""
+    """Rows of a batch. X: (M, B, n_inputs)."""
 
     X: Tensor
     bags: Bags | None = None
-    letters: Tensor | None = None
 
 
 class BagSums(torch.autograd.Function):
@@ -113,9 +108,8 @@ class BatchedNetwork(nn.Module):
 
     Into the first layer go, side by side: the inputs, each by a learned scale of its own; of the first n_embedded a
     periodic embedding (Gorishniy, Rubachev and Babenko 2022), cosines of learned frequencies and phases mixed linearly
-    (Holzmueller, Grinsztajn and Steinwart 2024); of the letters the largest answer of each filter in any place (Zhang,
-    Zhao and LeCun 2015). To its sums the vectors of a row's n-grams are added (Bojanowski et al. 2017), scaled by one
-    over the root of their number; the gradient of these vectors is sparse.
+    (Holzmueller, Grinsztajn and Steinwart 2024). To its sums the vectors of a row's n-grams are added (Bojanowski et
+    al. 2017), scaled by one over the root of their number; the gradient of these vectors is sparse.
 
     wave_deviations: of the frequencies at the start, in cycles per deviation of the number; None where no number is
     embedded.
@@ -154,19 +148,13 @@ class BatchedNetwork(nn.Module):
         self.vectors = nn.ParameterList()  # of the buckets: none, or (M * n_buckets, units)
         if shape.n_buckets:
             self.vectors.append(nn.Parameter(drawn(shape.n_buckets, shape.units, scale=BUCKET_SCALE).flatten(0, 1)))
-        self.alphabet, self.filters, self.filter_biases = nn.ParameterList(), nn.ParameterList(), nn.ParameterList()
-        if shape.filters:
-            n_seen = shape.window * shape.letter_dimensions
-            self.alphabet.append(drawn(shape.n_letters, shape.letter_dimensions, scale=1.0))
-            self.filters.append(drawn(n_seen, shape.filters, scale=math.sqrt(2 / n_seen)))
-            self.filter_biases.append(zeros(1, shape.filters))
 
     def decayed(self) -> list[nn.Parameter]:
         """What weight decay is for: the matrices."""
-        return [*self.weights, *self.mixes, *self.filters]
+        return [*self.weights, *self.mixes]
 
     def undecayed(self) -> list[nn.Parameter]:
-        return [*self.biases, *self.waves, *self.phases, *self.mix_biases, *self.alphabet, *self.filter_biases]
+        return [*self.biases, *self.waves, *self.phases, *self.mix_biases]
 
     def forward(self, inputs: Inputs, models: Sequence[int] | None = None, dropout: Dropout | None = None) -> Tensor:
         """Logits of all models, or of those with the given indices: (n_models, B, n_outputs)."""
@@ -174,8 +162,6 @@ class BatchedNetwork(nn.Module):
         parts = [inputs.X * self.scales[0][chosen] if self.shape.n_inputs else inputs.X]
         if self.shape.n_embedded:
             parts.append(self._embedded(inputs.X[:, :, : self.shape.n_embedded], chosen))
-        if self.shape.filters and inputs.letters is not None:
-            parts.append(self._filtered(inputs.letters, chosen))
         x = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
         last = len(self.weights) - 1
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -196,16 +182,6 @@ class BatchedNetwork(nn.Module):
         mixed = torch.baddbmm(bias.transpose(1, 2), mix.transpose(1, 2), waves.flatten(0, 1))
         return mixed.view(len(waves), -1, waves.shape[3]).transpose(1, 2)
 
-    def _filtered(self, letters: Tensor, chosen: slice | list[int]) -> Tensor:
-        """(n_models, B, width) -> (n_models, B, filters)."""
-        n_models, n_rows, width = letters.shape
-        alphabet = self.alphabet[0][chosen]
-        first = torch.arange(n_models, device=letters.device)[:, None, None] * self.shape.n_letters
-        found = alphabet.flatten(0, 1)[letters + first]  # (n_models, B, width, letter_dimensions)
-        seen = found.unfold(2, self.shape.window, 1).transpose(3, 4).flatten(3)  # a window's letters in a row
-        answers = torch.baddbmm(self.filter_biases[0][chosen], seen.flatten(1, 2), self.filters[0][chosen])
-        return torch.relu(answers.view(n_models, n_rows, width - self.shape.window + 1, -1).amax(dim=2))
-
     def _summed(self, bags: Bags, shape: torch.Size, chosen: slice | list[int]) -> Tensor:
         """The scaled sum of each row's vectors: (n_models, B, units)."""
         of_model = torch.arange(self.n_models, device=bags.codes.device)[chosen]
@@ -225,9 +201,6 @@ class BatchedNetwork(nn.Module):
         """All that one of the models has learned."""
         return sum(parameter.numel() for parameter in self.parameters()) // self.n_models
 
-    def multiplications_each(self, width: int = 0, n_ngrams: float = 0.0) -> float:
-        """Multiply-adds of one model for one row, of so many letters where it has filters, of so many n-grams where
-        they have vectors."""
-        dense = sum(matrix[0].numel() for matrix in [*self.weights, *self.mixes]) + n_ngrams * self.shape.units
-        places = max(0, width - self.shape.window + 1)
-        return dense + places * sum(matrix[0].numel() for matrix in self.filters)
+    def multiplications_each(self, n_ngrams: float = 0.0) -> float:
+        """Multiply-adds of one model for one row, of so many n-grams where they have vectors."""
+        return sum(matrix[0].numel() for matrix in [*self.weights, *self.mixes]) + n_ngrams * self.shape.units

@@ -14,9 +14,9 @@ from stages.common.artefacts import Features
 from stages.common.errors import InputError
 from stages.train import params
 from stages.train.batched import Bags, Inputs
-from stages.train.encoders import RARE, Encoder
+from stages.train.encoders import Encoder
 from stages.train.engineered import HogEncoder
-from stages.train.ngrams import END, N_BUCKETS, START, buckets_of, marked
+from stages.train.ngrams import N_BUCKETS, buckets_of, marked
 
 CHUNK = 2048  # rows looked at at once: what is made on the way stays in the cache
 MOST_EMBEDDED = 128  # numbers; with more of them none is embedded: the first layer sees enough
@@ -35,17 +35,11 @@ class NetworkEncoder:
     """What a network is given of rows; everything is fitted on the rows of one fit alone.
 
     Raw: robustly scaled numbers, one-hot categories, pixels. Engineered: words as letters for n-grams, images as
-    gradient histograms. With filters: words as letters, each its place in the vocabulary of the fitted rows.
+    gradient histograms.
     """
 
     def __init__(self, features: Features, config: params.Network):
-        self.has_filters = config.filters is not None
         is_word, is_image = features.letters.shape[1] > 0, features.pixels.shape[1] > 0
-        if self.has_filters and not is_word:
-            raise InputError("filters go over the letters of words, and these data have none; leave this learner out")
-        if config.filters is not None and (width := features.letters.shape[1] + 2) < config.filters.window:  # marked
-            longest = f"the longest word has {width - 2} letters"
-            raise InputError(f"filters.window={config.filters.window}: {longest}; lower it to {width} or less")
         if config.features == "engineered" and not is_word and not is_image:
             raise InputError("networks have no engineered features of tables; set dataset.network_features=raw")
         self.has_ngrams = config.features == "engineered" and is_word
@@ -53,22 +47,9 @@ class NetworkEncoder:
         self.encoder: HogEncoder | Encoder = HogEncoder() if has_hog else Encoder(self._dense(features))
         n_numbers = features.numeric.shape[1]
         self.n_embedded = n_numbers if config.frequencies and n_numbers <= MOST_EMBEDDED else 0
-        if self.has_filters:
-            letters, counts = np.unique(features.letters, return_counts=True)
-            self.vocabulary = np.append([START, END], letters[(counts >= RARE) & (letters > 0)])  # ascending
-
-    @property
-    def n_letters(self) -> int:
-        """Places in the vocabulary; the first for no letter, the last for letters that were rare or never seen."""
-        return len(self.vocabulary) + 2 if self.has_filters else 0
 
     def encoded(self, features: Features) -> Encoded:
-        if self.has_ngrams:
-            letters = marked(features.letters)
-        elif self.has_filters:
-            letters = self._places(marked(features.letters))
-        else:
-            letters = np.empty((len(features), 0))
+        letters = marked(features.letters) if self.has_ngrams else np.empty((len(features), 0))
         if isinstance(self.encoder, HogEncoder):
             dense, ones = self.encoder.matrix(features), np.empty((len(features), 0), np.int32)
             n_inputs = dense.shape[1]
@@ -79,13 +60,7 @@ class NetworkEncoder:
 
     def _dense(self, features: Features) -> Features:
         """Without the letters where they go another way."""
-        is_apart = self.has_ngrams or self.has_filters
-        return Features(features.numeric, features.categorical) if is_apart else features
-
-    def _places(self, letters: NDArray[np.int64]) -> NDArray[np.int64]:
-        place = np.searchsorted(self.vocabulary, letters)
-        is_known = np.isin(letters, self.vocabulary)
-        return np.where(letters == 0, 0, np.where(is_known, place + 1, len(self.vocabulary) + 1))
+        return Features(features.numeric, features.categorical) if self.has_ngrams else features
 
 
 @dataclass(frozen=True)
@@ -132,8 +107,7 @@ class Block:
             X = pad(X, (0, self.n_inputs - X.shape[2])).scatter_(2, self.ones[draws, rows].long(), 1.0)
         if not letters.shape[2]:
             return Inputs(X)
-        if self.places is None:
-            return Inputs(X, letters=letters.long())
+        assert self.places is not None
         return Inputs(X, bags_of(letters, self.places[draws.flatten()]))
 
 

@@ -75,7 +75,6 @@ class NetworkLearner:
 
     def _shape(self) -> Shape:
         config, encoders = self.config, self._encoders
-        filters = config.filters
         return Shape(
             self._n_inputs,
             max(config.units, self.n_classes),  # fewer could not tell the classes apart that a linear learner can
@@ -85,10 +84,6 @@ class NetworkLearner:
             config.frequencies,
             config.dimensions,
             n_buckets=0 if self._places is None else int(self._places.max()) + 1,
-            n_letters=max(encoder.n_letters for encoder in encoders),
-            letter_dimensions=filters.dimensions if filters else 0,
-            window=filters.window if filters else 0,
-            filters=filters.number if filters else 0,
         )
 
     def _record(self, training: BatchedTraining, batches: IndexBatches, m: int) -> Record:
@@ -116,9 +111,8 @@ class NetworkLearner:
     def _made(self, training: BatchedTraining, batches: IndexBatches, m: int) -> tuple[int, int, float]:
         """Epochs, parameters and operations of one model."""
         steps = int(training.last_step[m] if training.stops is None else training.stops[m])
-        width = training.fit_block.letters.shape[2]
         # A multiply and an add a weight, once forward and twice backward.
-        each = self._network.multiplications_each(width, self._n_ngrams[self._draw_of_job[m]])
+        each = self._network.multiplications_each(self._n_ngrams[self._draw_of_job[m]])
         flops = 6.0 * steps * batches.batch_size * each
         return math.ceil(steps / batches.steps_of_epoch), self._network.n_parameters_each(), flops
 

@@ -96,14 +96,6 @@ class NetworkSetting(Section):
     wave_deviation: float = Field(gt=0)
 
 
-class Filters(Section):
-    """Over the letters of a word."""
-
-    number: int = Field(ge=1)
-    window: int = Field(ge=1, le=10)
-    dimensions: int = Field(ge=1)
-
-
 class Network(Section):
     kind: Literal["network"]
     features: Features
@@ -111,7 +103,6 @@ class Network(Section):
     layers: int = Field(ge=1)
     frequencies: int = Field(ge=0)
     dimensions: int = Field(ge=1)
-    filters: Filters | None
     batch_size: int = Field(ge=1)
     epochs: int = Field(ge=1)
     min_steps: int = Field(ge=1)
