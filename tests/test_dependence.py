@@ -40,13 +40,13 @@ def test_rows_of_groups_go_together_by_the_column_that_names_them(name, tmp_path
     table = written(tmp_path / "t.csv", 0, of_group=1.0, without=["who" if name == "number" else "number"])
     (warning,) = told(table)
     assert warning.startswith(f"rows go together by the 50 values of '{name}': those of one have ")
-    assert f"split by it, dataset.group={name}; " in warning
+    assert f"split by it, `python -m stages.compose --group {name}`; " in warning
 
 
 def test_rows_of_weeks_go_together_by_their_date(tmp_path):
     (warning,) = told(written(tmp_path / "t.csv", 0, of_week=1.0))
     assert warning.startswith("rows go together by the 30 stretches of time by 'day'")
-    assert "split by it, dataset.time=day; " in warning
+    assert "split by it, `python -m stages.compose --time day`; " in warning
 
 
 def test_independent_rows_seldom_raise_an_alarm(tmp_path):

@@ -8,6 +8,7 @@ of all rows of a value alike.
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,11 +60,11 @@ def told_of_dependence(table: Table, pool_rows: NDArray[np.int64], seed: int) ->
         if 1 + ((counts**2).sum() / counts.sum() - 1) * correlation < LEAST_EFFECT:  # Kish 1965
             continue
         what = f"{len(counts)} stretches of time by" if candidate.is_time else f"{len(counts)} values of"
-        remedy = f"dataset.{'time' if candidate.is_time else 'group'}={candidate.name}"
+        remedy = f"python -m stages.compose --{'time' if candidate.is_time else 'group'} {shlex.quote(candidate.name)}"
         found.append(
             f"rows go together by the {what} {candidate.name!r}: those of one have {correlation:.0%} in common of what "
             f"a model leaves unexplained; if the model will meet new ones, bands are too narrow and errors too low: "
-            f"split by it, {remedy}; if these are all there are, nothing is amiss"
+            f"split by it, `{remedy}`; if these are all there are, nothing is amiss"
         )
     return found
 
