@@ -8,7 +8,6 @@ python -m stages.compose --check          does params.yaml still say what conf/ 
 """
 
 import argparse
-import importlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from stages.common.errors import InputError, nearest
 from stages.common.params import LOADER, PARAMS, Grid, Section, load, read_yaml, validated
 from stages.evaluate.params import Advice, Evaluate, OfPicture
 from stages.plot.params import Plot
+from stages.prepare import sources
 from stages.prepare.params import Asked, Dataset
 from stages.record import CONF, Compose, groups, hydra_quoted, key_of, merged, parsed, recorded_overrides
 from stages.subsample.params import Replicates, Sizes, Subsample
@@ -225,26 +225,28 @@ def composed(overrides: list[str]) -> str:
 
 
 def measured(dataset: Any) -> Json:
-    """What the config leaves open about a user's own files and OpenML's, found in them; nothing for other data."""
+    """What the config leaves open about data that are measured, found in them; nothing for other data."""
     name = dataset.get("name")
-    if name not in ("table", "images", "openml"):
+    source = sources.find(str(name))
+    if not hasattr(source, "measure"):
         return {}
     said = {key: OmegaConf.to_container(dataset).get(key) for key in Asked.model_fields}  # type: ignore[union-attr]
     asked = validated(Asked, said | {key: _text(dataset, key) for key in NAMES}, "dataset")
-    if asked.path is not None and name != "openml":
+    is_fetched = getattr(source, "IS_FETCHED", False)
+    if asked.path is not None and not is_fetched:
         _check_inside(Path(asked.path), bool(dataset.get("allow_outside")))
-    found = as_recorded(asked) if name == "openml" else None
+    found = as_recorded(str(name), asked) if is_fetched else None
     if found is None:
-        found = importlib.import_module(f"stages.prepare.{name}").measure(asked)  # imports what these data alone need
+        found = source.measure(asked)
     return {key: _filled(dataset.get(key), value) for key, value in found.items()}
 
 
-def as_recorded(asked: Asked) -> Json | None:
+def as_recorded(name: str, asked: Asked) -> Json | None:
     """What params.yaml says of the same data, which are fetched and never change; None where it says nothing."""
     if not PARAMS.is_file() or not record.is_sealed(PARAMS.read_text(encoding="utf-8")):
         return None
     recorded: Json = read_yaml(PARAMS)["dataset"]
-    of_name = recorded["name"] == "openml"
+    of_name = recorded["name"] == name
     said = {key: value for key, value in asked.model_dump().items() if value is not None and key != "path"}
     if not of_name or any(recorded.get(key) != value for key, value in said.items()):
         return None
@@ -285,7 +287,7 @@ def validate(content: Any) -> None:
             limit = f"exceeds the {n_listed} of learners.{name}.settings"
             raise InputError(f"scale.n_settings={study.scale.n_settings} {limit}; lower it or add settings")
     _check_claims(study)
-    if study.dataset.name not in ("table", "openml") and (study.dataset.target or study.dataset.group):
+    if (study.dataset.target or study.dataset.group) and "target" not in sources.asks_of(study.dataset.name):
         what = f"dataset.target={study.dataset.target!r} is of tables alone, and this is dataset={study.dataset.name}"
         raise InputError(f"{what}; name the file: --table my.csv --target y")
     named = study.evaluate.claims.networks
@@ -295,8 +297,8 @@ def validate(content: Any) -> None:
     if study.grid.sizes != study.scale.sizes or study.grid.learners != list(study.learners):
         raise InputError("grid is derived from learners and scale.sizes; override those")
     name, split = study.dataset.name, study.dataset.split
-    has = {"day": name == "flights", "group": study.dataset.group, "time": study.dataset.time, "random": True}
-    if not has[split]:
+    is_asked = split in sources.asks_of(name)  # by a column that the user names
+    if split not in sources.splits_of(name) or (is_asked and getattr(study.dataset, split) is None):
         raise InputError(f"dataset.split={split!r}: the rows of {name} have no {split}s; use dataset.split=random")
     n_pool = study.dataset.n_rows - study.dataset.n_test
     if max(study.scale.sizes) > n_pool:

@@ -7,10 +7,8 @@ import csv
 import hashlib
 import io
 import json
-import mmap
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,69 +27,6 @@ RESULTS = Path("results")
 FIGURES = RESULTS / "figures"
 
 Json = dict[str, Any]
-# Blocks of features, each in a file of its own: dtype, and the shape of a row where the block is not there.
-BLOCKS = {
-    "numeric": (np.float32, (0,)),
-    "categorical": (np.int32, (0,)),
-    "letters": (np.uint16, (0,)),
-    "pixels": (np.uint8, (0, 0, 0)),
-    "signal": (np.float32, (0,)),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Rows of a data set, as blocks side by side; at least one block is given, the others are without columns.
-
-    numeric: (n_rows, n_numeric) float32, NaN where missing.
-    categorical: (n_rows, n_categorical) int32, index into the column's categories in dataset.json, -1 where missing.
-    letters: (n_rows, n_letters) uint16, code points of a word, 0 after its end.
-    pixels: (n_rows, height, width, n_channels) uint8, of an image.
-    signal: (n_rows, n_values) float32, one signal on one scale.
-    """
-
-    numeric: NDArray[np.float32] = None  # type: ignore[assignment]
-    categorical: NDArray[np.int32] = None  # type: ignore[assignment]
-    letters: NDArray[np.uint16] = None  # type: ignore[assignment]
-    pixels: NDArray[np.uint8] = None  # type: ignore[assignment]
-    signal: NDArray[np.float32] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        n_rows = next(len(block) for block in self.blocks() if block is not None)
-        for name, (dtype, shape) in BLOCKS.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, np.empty((n_rows, *shape), dtype))
-
-    def blocks(self) -> list[NDArray[Any]]:
-        return [getattr(self, name) for name in BLOCKS]
-
-    def __len__(self) -> int:
-        return len(self.numeric)
-
-    def __getitem__(self, rows: Any) -> "Features":
-        return Features(*(take(block, rows) for block in self.blocks()))
-
-
-def joined(first: Features, second: Features) -> Features:
-    """The rows of both, one after the other."""
-    pairs = zip(first.blocks(), second.blocks(), strict=True)
-    return Features(*(np.concatenate(pair) for pair in pairs))
-
-
-def take(array: NDArray[Any], rows: Any, n_at_once: int = 1024) -> NDArray[Any]:
-    """array[rows]; of an array on disk row numbers are read some at a time, and their pages given back after each.
-
-    Scattered rows of a large file would else leave all of its pages in this process's memory.
-    """
-    pages = getattr(array, "_mmap", None)
-    if pages is None or not isinstance(rows, np.ndarray) or rows.dtype == np.bool_:
-        return array[rows]
-    found = np.empty((len(rows), *array.shape[1:]), array.dtype)
-    for start in range(0, len(rows), n_at_once):
-        found[start : start + n_at_once] = array[rows[start : start + n_at_once]]
-        if hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
-    return found
 
 
 def subset_path(n_train: int) -> Path:
@@ -203,32 +138,6 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 def load_array(path: Path) -> NDArray[Any]:
     """The array, memory-mapped: only rows that are used are read."""
     return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
-
-
-def save_features(side: str, features: Features, rows: NDArray[np.int64]) -> None:
-    """The given rows of every block, some at a time; `side` is `pool` or `test`."""
-    for block in BLOCKS:
-        save_rows(FEATURES / f"{side}_{block}.npy", getattr(features, block), rows)
-
-
-def save_rows(path: Path, array: NDArray[Any], rows: NDArray[np.int64], n_at_once: int = 65_536) -> None:
-    """array[rows] as save_array would, without ever holding it in memory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    shape = (len(rows), *array.shape[1:])
-    if 0 in shape:
-        save_array(path, np.empty(shape, array.dtype))
-        return
-    target = np.lib.format.open_memmap(partial, mode="w+", dtype=array.dtype, shape=shape)
-    for start in range(0, len(rows), n_at_once):
-        target[start : start + n_at_once] = take(array, rows[start : start + n_at_once])
-    target.flush()
-    partial.replace(path)
-
-
-def load_features(side: str) -> Features:
-    """`side` is `pool` or `test`; every block is memory-mapped."""
-    return Features(*(load_array(FEATURES / f"{side}_{block}.npy") for block in BLOCKS))
 
 
 def save_predictions(folder: Path, probabilities: NDArray[np.float32]) -> None:

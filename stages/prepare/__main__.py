@@ -1,17 +1,16 @@
 """Load the named source, draw the test set once, and save pool, test features and test labels apart."""
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common import artefacts, params
+from stages.common import artefacts, features, params
 from stages.common.artefacts import FEATURES, PREPARED, Json
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.seeds import seed_from
+from stages.prepare import sources
 from stages.prepare.dependence import told_of_dependence
 from stages.prepare.params import Source
 from stages.prepare.tables import Sides, Table, check_classes, sides
@@ -36,10 +35,10 @@ N_BLOCKS = 30  # of time, in a test set of the latest rows
 def main() -> None:
     source = params.load(Source, "dataset")
     read_at_first = stamp(Path(source.path))
-    load: Callable[[Source], Table] = importlib.import_module(f"stages.prepare.{source.name}").load
-    table = load(source)
+    origin = sources.find(source.name)
+    table: Table = origin.load(source)
     if len(table.labels) != source.n_rows:
-        remedy = "run `python -m stages.compose` again" if source.target else "correct it"
+        remedy = "run `python -m stages.compose` again" if hasattr(origin, "measure") else "correct it"
         raise InputError(f"dataset.n_rows={source.n_rows}, but {source.name} has {len(table.labels)} rows; {remedy}")
 
     check_stamp(source.path, read_at_first)
@@ -57,12 +56,11 @@ def main() -> None:
     groups = groups_of(table, source.split, test_rows)
 
     for side, rows in {"pool": pool_rows, "test": test_rows}.items():
-        artefacts.save_features(side, table.features, rows)
+        features.save_features(side, table.features, rows)
         artefacts.save_array(FEATURES / f"{side}_groups.npy", groups[rows].astype(np.int64))
         artefacts.save_array(PREPARED / f"{side}_labels.npy", table.labels[rows])
     # What training needs to know, apart from the card: rewording that retrains nothing.
-    layout = {"n_classes": len(table.classes), "held_out_by": HELD_OUT_BY.get(source.split, "row")}
-    artefacts.save_json(FEATURES / "layout.json", layout)
+    features.save_layout(table.features, len(table.classes), HELD_OUT_BY.get(source.split, "row"))
     warnings = table.warnings + told_of_repeats(found)
     if source.target:
         warnings += leaks(table, pool_rows, source.seed)
@@ -136,8 +134,7 @@ def leaks(table: Table, pool_rows: NDArray[np.int64], seed: int, n_most: int = 1
 
     random = np.random.default_rng(seed_from("leaks", seed))
     rows = np.sort(random.choice(pool_rows, min(n_most, len(pool_rows)), replace=False))
-    features, labels = table.features[rows], table.labels[rows]
-    values = np.column_stack([np.asarray(features.numeric, np.float64), features.categorical])
+    values, labels = np.column_stack(table.features[rows].flat()).astype(np.float64), table.labels[rows]
     order = random.permutation(len(rows))
     fit, test = order[::2], order[1::2]
     n_of_others = len(test) - np.bincount(labels[test]).max()  # what the most frequent class gets wrong

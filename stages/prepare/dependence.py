@@ -109,12 +109,13 @@ class _Column:
 
 def _columns(table: Table, rows: NDArray[np.int64]) -> list[_Column]:
     found = []
-    n_numeric = table.features.numeric.shape[1]
+    numeric, categorical = table.features.blocks.values()
+    n_numeric = numeric.shape[1]
     for i, card in enumerate(table.columns):
         is_date = card["description"].startswith(("date", "timestamp"))
         if is_date and not card["name"].endswith("(days)"):
             continue
-        block, at = (table.features.numeric, i) if i < n_numeric else (table.features.categorical, i - n_numeric)
+        block, at = (numeric, i) if i < n_numeric else (categorical, i - n_numeric)
         values = np.asarray(block[rows, at], np.float32)
         if is_date or np.array_equal(values, np.round(values), equal_nan=True):
             found.append(_Column(card["column"], is_date, i < n_numeric, np.nan_to_num(values, nan=-1e30)))
@@ -176,7 +177,7 @@ def _in_common(
     if codes.max() + 1 < N_FOLDS + 2 or len(codes) - codes.max() < 10:
         return 0.0
     features, labels = table.features[rows[taken]], table.labels[rows[taken]]
-    values = np.column_stack([np.asarray(features.numeric, np.float64), features.categorical])
+    values = np.column_stack(features.flat()).astype(np.float64)
     is_own = [card["column"] == candidate.name and not card["name"].endswith(CYCLES) for card in table.columns]
     values = values[:, [i for i, own in enumerate(is_own) if not own and not _is_constant(values[:, i], codes)]]
     # Two sides of about as many rows: every other class by frequency.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Features
+from stages.common.features import Features
 
 Repeats = Literal["auto", "drop", "keep"]
 MOST_COLUMNS = 64  # that are looked at one by one
@@ -70,7 +70,7 @@ def _hashed(
     features: Features, n_at_once: int = 65_536
 ) -> tuple[NDArray[np.uint64], Callable[[int], NDArray[np.uint64]], NDArray[np.uint64]]:
     """(n_rows,) sums of a row's 32-bit words, each times an odd number of its own; a column's words; the numbers."""
-    flat = [_flat(block) for block in features.blocks()]
+    flat = features.flat()
     places = [(block, column) for block in flat for column in range(block.shape[1])]
     factors = np.random.default_rng(0).integers(2**63, size=len(places), dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     hashes = np.empty(len(features), np.uint64)
@@ -92,12 +92,7 @@ def _words(values: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def _row_bytes(features: Features) -> NDArray[np.void]:
-    flat = [_flat(block) for block in features.blocks()]
+    flat = features.flat()
     blocks = [np.ascontiguousarray(block).view(np.uint8) for block in flat if block.shape[1]]
     rows = np.ascontiguousarray(np.concatenate(blocks, axis=1))
     return rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
-
-
-def _flat(block: NDArray[Any]) -> NDArray[Any]:
-    """(n_rows, values of a row)."""
-    return block.reshape(len(block), math.prod(block.shape[1:]))

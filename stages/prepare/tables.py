@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Features, Json
+from stages.common.artefacts import Json
 from stages.common.errors import InputError
+from stages.common.features import Features, tables
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
 from stages.prepare.repeats import Repeats, are_copies, repeating
@@ -54,7 +55,7 @@ def encode(columns: pd.DataFrame) -> Features:
     numeric = columns.loc[:, [not flag for flag in is_categorical]].to_numpy(np.float32, na_value=np.nan)
     codes = [columns[name].cat.codes.to_numpy(np.int32) for name in columns.columns[is_categorical]]
     categorical = np.stack(codes, axis=1) if codes else np.empty((len(columns), 0))
-    return Features(np.ascontiguousarray(numeric + np.float32(0)), categorical.astype(np.int32))
+    return tables(np.ascontiguousarray(numeric + np.float32(0)), categorical.astype(np.int32))
 
 
 def cards(columns: pd.DataFrame, descriptions: dict[str, str]) -> list[Json]:

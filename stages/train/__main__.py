@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from stages.common import artefacts, params, provenance
-from stages.common.artefacts import FEATURES, PREPARED, Features, Json
+from stages.common.artefacts import FEATURES, PREPARED, Json
 from stages.common.command import run
+from stages.common.features import LAYOUT, Features, load_features
 from stages.common.seeds import seed_from
 from stages.train.budget import Choice, Pool, Replicate, compete, fit_chosen, predicted, tune_and_fit
-from stages.train.fits import Learner, Record, TooFewRows
+from stages.train.inputs import packages_of
+from stages.train.jobs import Learner, Record, TooFewRows
 from stages.train.params import Estimator, GradientBoosting, Kind, LogisticRegression, Network, Sizes, Train, Tuning
 from stages.train.params import Learner as LearnerParams
 
@@ -69,11 +71,11 @@ class Setup:
 
 def load_setup(name: str) -> Setup:
     section = f"learners.{name}"
-    layout = artefacts.load_json(FEATURES / "layout.json")
+    layout = artefacts.load_json(LAYOUT)
     by = layout["held_out_by"]
     groups = None if by == "row" else artefacts.load_array(FEATURES / "pool_groups.npy")
     pool = Pool(
-        artefacts.load_features("pool"),
+        load_features("pool"),
         artefacts.load_array(PREPARED / "pool_labels.npy"),
         groups if by == "group" else None,
         groups if by == "time" else None,
@@ -85,7 +87,7 @@ def load_setup(name: str) -> Setup:
         params.load(Tuning, "scale"),
         layout["n_classes"],
         pool,
-        artefacts.load_features("test"),
+        load_features("test"),
     )
 
 
@@ -213,16 +215,16 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> tuple[Learner, J
     os.environ["OMP_NUM_THREADS"] = str(threads)  # else scikit-learn takes no more threads than there are cores
     match config:
         case LogisticRegression():
-            from stages.train.logistic_regression import LogisticRegressionLearner
+            from stages.train.learners.logistic_regression import LogisticRegressionLearner
 
             return LogisticRegressionLearner(config, n_classes), {"accelerator": "cpu", "precision": "64-true"}
         case GradientBoosting():
-            from stages.train.boosting import GradientBoostingLearner
+            from stages.train.learners.gradient_boosting import GradientBoostingLearner
 
             boosting = GradientBoostingLearner(config, n_classes, threads)
             return boosting, {"accelerator": "cpu", "precision": "32-mixed"}  # gradients in 32 bits, their sums in 64
         case Estimator():
-            from stages.train.estimators import EstimatorLearner
+            from stages.train.learners.estimator import EstimatorLearner
 
             return EstimatorLearner(config, n_classes, threads), {"accelerator": "cpu", "precision": "64-true"}
         case Network():
@@ -232,8 +234,8 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> tuple[Learner, J
             gc.disable()  # a tenth of the imports' ten seconds
             import torch
 
-            from stages.train.networks import NetworkLearner
-            from stages.train.training import find_hardware
+            from stages.train.learners.network import NetworkLearner
+            from stages.train.network.hardware import find_hardware
 
             gc.enable()
             torch.set_num_threads(threads)
@@ -292,8 +294,7 @@ def _versions(setup: Setup) -> dict[str, str]:
             own = [config.estimator.split(".")[0]]
         case _:
             own = []
-    if setup.test.pixels.shape[1] and getattr(config, "features", "raw") == "engineered":
-        own.append("scikit-image")
+    own += packages_of(setup.test.kind, getattr(config, "features", "raw"))
     return provenance.versions("numpy", "scipy", "scikit-learn", *own)
 
 

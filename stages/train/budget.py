@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Features, take
-from stages.train.fits import Draw, Job, Learner, Record, TooFewRows
+from stages.common.features import Features, take
+from stages.train.jobs import Draw, Job, Learner, Record, TooFewRows
 from stages.train.params import Setting, Train
 
 

@@ -20,13 +20,17 @@ Features = Literal["raw", "engineered"]
 
 
 class Train(Section):
-    """What all learners share."""
+    """What all learners share.
+
+    timeout_seconds is no key that a cell depends on, as it changes no result that a fit within it has: raising it
+    retrains nothing.
+    """
 
     seed: int = Field(ge=0)
     threads: int = Field(ge=1, le=256)
     validation_share: float = Field(gt=0, lt=1)
     validation_rows: int = Field(ge=16)
-    timeout_seconds: int = Field(ge=1)
+    timeout_seconds: int = Field(default=3600, ge=1)
 
 
 class Tuning(Section):
