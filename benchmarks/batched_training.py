@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from stages.common.artefacts import Features
+from stages.common.features import tables
 from stages.train import params
-from stages.train.fits import Draw, Job
-from stages.train.networks import NetworkLearner
-from stages.train.training import find_hardware, trainer
+from stages.train.jobs import Draw, Job
+from stages.train.learners.network import NetworkLearner
+from stages.train.network.hardware import find_hardware, trainer
 
 N_ROWS, N_INPUTS, EPOCHS, BATCH = 16_384, 140, 6, 256
 SETTING = params.NetworkSetting(
@@ -59,7 +59,7 @@ def make_draws(n_replicates: int) -> list[Draw]:
         rng = np.random.default_rng(seed)
         X = rng.normal(size=(N_ROWS * 5 // 4, N_INPUTS)).astype(np.float32)
         y = (X[:, 0] * X[:, 1] + rng.normal(size=len(X)) > 0).astype(np.int64)
-        features = Features(X, np.empty((len(X), 0), np.int32))
+        features = tables(X)
         draws.append(Draw(features[:N_ROWS], y[:N_ROWS], features[N_ROWS:], y[N_ROWS:]))
     return draws
 
@@ -71,8 +71,9 @@ def batched(draws: list[Draw]) -> None:
 def one_after_another(draws: list[Draw]) -> None:
     for i, draw in enumerate(draws):
         torch.manual_seed(i)
-        fit = TensorDataset(torch.from_numpy(draw.fit.numeric), torch.from_numpy(draw.fit_labels))
-        held = TensorDataset(torch.from_numpy(draw.validation.numeric), torch.from_numpy(draw.validation_labels))
+        fit = TensorDataset(torch.from_numpy(draw.fit.blocks["numeric"]), torch.from_numpy(draw.fit_labels))
+        held_numbers = torch.from_numpy(draw.validation.blocks["numeric"])
+        held = TensorDataset(held_numbers, torch.from_numpy(draw.validation_labels))
         loaders = DataLoader(fit, BATCH, shuffle=True), DataLoader(held, 4096)
         trainer(find_hardware(), EPOCHS).fit(Single(), *loaders)
 

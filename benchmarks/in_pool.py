@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 from stages.common.params import PARAMS, read_yaml
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
-from stages.train.__main__ import Setup, limits, load_setup, make_learner
 from stages.train.budget import compete
-from stages.train.fits import Learner, log_loss
+from stages.train.jobs import Learner
+from stages.train.learners import make_learner
+from stages.train.learners.scikit import log_loss
+from stages.train.limits import limits
+from stages.train.setup import Setup, load_setup
 
 N_DRAWS, MOST_OUTSIDE = 3, 4000
 
@@ -67,7 +70,8 @@ def measured(setup: Setup, n_train: int, changed: dict[str, str], only: int | No
     replicates = [setup.replicate(draw, draw, order[:n_train]) for draw, order in enumerate(orders)]
     outside = [np.sort(order[n_train:][:MOST_OUTSIDE]) for order in orders]
 
-    learner, _ = make_learner(setup.config.model_copy(update=of_learner), setup.n_classes, setup.budget.threads)
+    config = setup.config.model_copy(update=of_learner)
+    learner = make_learner(config, setup.n_classes, setup.budget.threads).learner
     with limits(setup.budget):
         started = time.process_time()
         competition = compete(learner, replicates, setup.pool, settings, setup.budget)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stages.common.artefacts import Features
+from stages.common.features import Features, tables
 from stages.prepare.params import Asked, Source
 
 ROOT = Path(__file__).parents[1]
@@ -35,13 +35,14 @@ def asked_of(name: str, **said: object) -> Asked:
 @pytest.fixture(scope="session")
 def default_params(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """params.yaml of conf/ alone, whatever overrides the work tree's own records."""
-    from stages import compose
+    from stages.compose import __main__ as command
+    from stages.compose import checking, composing
 
     path = tmp_path_factory.mktemp("params") / "params.yaml"
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        path.write_text(compose.composed([]))
+        path.write_text(composing.composed([]))
     finally:
         os.chdir(before)
     return path
@@ -74,4 +75,12 @@ def blobs() -> tuple[Features, np.ndarray]:
     numeric = rng.normal(size=(600, 2)).astype(np.float32) + labels[:, None]
     numeric[rng.random(600) < 0.1, 1] = np.nan
     categorical = rng.integers(4, size=(600, 1)).astype(np.int32)
-    return Features(numeric.astype(np.float32), categorical), labels.astype(np.int64)
+    return tables(numeric.astype(np.float32), categorical), labels.astype(np.int64)
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """Of torch, which only tests that ask for it import."""
+    import torch
+
+    torch.set_num_threads(1)

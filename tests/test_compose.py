@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import compose
+from stages.compose import __main__ as command
+from stages.compose import checking, composing
 from stages.common import artefacts
 from stages.common.errors import InputError
 from tests.conftest import ROOT
@@ -23,12 +24,12 @@ def read() -> dict:
 
 def run_compose(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["compose", *arguments])
-    compose.main()
+    command.main()
 
 
 def test_params_yaml_is_what_conf_and_its_recorded_overrides_give(monkeypatch):
     monkeypatch.chdir(ROOT)
-    compose.check()
+    checking.check()
 
 
 def test_params_yaml_has_the_bytes_that_dvc_would_compose(workspace):
@@ -37,7 +38,7 @@ def test_params_yaml_has_the_bytes_that_dvc_would_compose(workspace):
     compose_and_dump(
         workspace / "dvc.yaml", str(workspace / "conf"), None, "config", str(workspace), ["dataset=digits"]
     )
-    ours = compose.composed(["dataset=digits"]).replace("overrides:\n  - dataset=digits\n", "overrides: []\n")
+    ours = composing.composed(["dataset=digits"]).replace("overrides:\n  - dataset=digits\n", "overrides: []\n")
     ours = re.sub(r"^  sha256: x\w+$", "  sha256: null", ours, count=1, flags=re.MULTILINE)
     assert ours == (workspace / "dvc.yaml").read_text()
 
@@ -50,7 +51,7 @@ def test_overrides_are_recorded_kept_replaced_and_dropped(workspace, monkeypatch
     run_compose(monkeypatch, "train.seed=2", "scale=smoke")
     assert read()["compose"]["overrides"] == ["dataset=digits", "train.seed=2", "scale=smoke"]
     assert read()["train"]["seed"] == 2
-    compose.check()
+    checking.check()
     run_compose(monkeypatch, "--reset")
     assert read()["compose"]["overrides"] == []
     assert read()["dataset"]["name"] == "flights"
@@ -72,7 +73,7 @@ def test_check_takes_no_overrides(workspace, monkeypatch):
 
 def test_digits_have_no_days(workspace):
     with pytest.raises(InputError, match=r"dataset.split='day': the rows of digits have no days; use"):
-        compose.composed(["dataset=digits", "dataset.split=day"])
+        composing.composed(["dataset=digits", "dataset.split=day"])
 
 
 def test_composing_removes_predictions_that_the_grid_no_longer_names(workspace, monkeypatch):
@@ -86,15 +87,15 @@ def test_composing_removes_predictions_that_the_grid_no_longer_names(workspace, 
 
 def test_scale_picks_the_sizes_of_the_data_set(workspace):
     for dataset, scale in [("flights", "smoke"), ("flights", "quick"), ("flights", "full"), ("digits", "quick")]:
-        params = yaml.safe_load(compose.composed([f"dataset={dataset}", f"scale={scale}"]))
+        params = yaml.safe_load(composing.composed([f"dataset={dataset}", f"scale={scale}"]))
         sizes = params["dataset"]["sizes"][scale]
         assert params["scale"]["sizes"] == params["grid"]["sizes"] == sizes
         assert all(b == 2 * a for a, b in pairwise(sizes))
-    smoke = yaml.safe_load(compose.composed(["scale=smoke"]))["grid"]
+    smoke = yaml.safe_load(composing.composed(["scale=smoke"]))["grid"]
     assert (len(smoke["learners"]), len(smoke["sizes"])) == (3, 2)
-    quick = yaml.safe_load(compose.composed([]))["grid"]
+    quick = yaml.safe_load(composing.composed([]))["grid"]
     assert (quick["sizes"][0], quick["sizes"][-1]) == (1024, 32768)
-    assert yaml.safe_load(compose.composed(["scale=full"]))["grid"]["sizes"][-1] == 262144
+    assert yaml.safe_load(composing.composed(["scale=full"]))["grid"]["sizes"][-1] == 262144
 
 
 def test_the_networks_differ_in_units_and_layers_alone(workspace):
@@ -105,17 +106,17 @@ def test_the_networks_differ_in_units_and_layers_alone(workspace):
 
 
 def test_an_edit_in_conf_is_noticed_and_the_command_named(workspace):
-    compose.check()
+    checking.check()
     file = workspace / "conf/learners/small_nn.yaml"
     file.write_text(file.read_text().replace("units: 8", "units: 9"))
     with pytest.raises(InputError, match=r"learners.small_nn.units.*run `python -m stages.compose`"):
-        compose.check()
+        checking.check()
 
 
 def test_a_comment_in_conf_changes_nothing(workspace):
     with (workspace / "conf/config.yaml").open("a") as file:
         file.write("# a thought\n")
-    compose.check()
+    checking.check()
 
 
 def test_an_edit_of_params_yaml_is_noticed(workspace):
@@ -124,12 +125,12 @@ def test_an_edit_of_params_yaml_is_noticed(workspace):
     with pytest.raises(
         InputError, match=r"\(train.threads\), nor as it was composed; `git checkout params.yaml` drops"
     ):
-        compose.check()
+        checking.check()
 
 
 def committed(*overrides: str) -> str:
     """params.yaml of these overrides, committed; the commit."""
-    Path("params.yaml").write_text(compose.composed(list(overrides)))
+    Path("params.yaml").write_text(composing.composed(list(overrides)))
     identity = ["-c", "user.name=T", "-c", "user.email=t@t"]
     for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "x"]):
         subprocess.run(["git", *command], check=True)
@@ -142,15 +143,15 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", commit)
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
-    compose.check()
+    checking.check()
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 0"))
     with pytest.raises(InputError, match=r"train\.threads=0"):
-        compose.check()
+        checking.check()
     # A name that a shell still holds is no experiment.
     Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
     monkeypatch.delenv("DVC_EXP_BASELINE_REV")
     with pytest.raises(InputError, match=r"params.yaml is not what conf/ gives"):
-        compose.check()
+        checking.check()
 
 
 @pytest.mark.parametrize(
@@ -166,13 +167,13 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
 def test_an_experiment_that_forgets_the_composed_study_is_told(own, message, workspace, monkeypatch):
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", committed("dataset=digits", "scale=smoke"))
     monkeypatch.setenv("DVC_EXP_NAME", "some-name")
-    text = compose.composed(own)  # as DVC composes: of its own -S, without a record
+    text = composing.composed(own)  # as DVC composes: of its own -S, without a record
     Path("params.yaml").write_text(re.sub(r"^compose:\n(  .*\n)+", "compose: {overrides: []}\n", text, flags=re.M))
     if message is None:
-        compose.check()
+        checking.check()
     else:
         with pytest.raises(InputError, match=message):
-            compose.check()
+            checking.check()
 
 
 @pytest.mark.parametrize(
@@ -199,10 +200,10 @@ def test_a_key_changed_without_hydra_must_have_no_followers(old, new, message, w
     assert text.count(old) == 1
     Path("params.yaml").write_text(text.replace(old, new))
     if message is None:
-        compose.check()
+        checking.check()
     else:
         with pytest.raises(InputError, match=message):
-            compose.check()
+            checking.check()
 
 
 def test_what_params_yaml_does_not_record_is_not_overwritten(workspace, monkeypatch, capsys):
@@ -219,14 +220,14 @@ def test_what_params_yaml_does_not_record_is_not_overwritten(workspace, monkeypa
     run_compose(monkeypatch, "train.threads=1", "train.seed=3")
     assert (read()["train"]["threads"], read()["train"]["seed"]) == (1, 3)
     assert read()["compose"]["overrides"] == ["dataset=digits", "scale=smoke", "train.threads=1", "train.seed=3"]
-    compose.check()
+    checking.check()
     Path("params.yaml").write_text(edited)
     run_compose(monkeypatch, "--reset")
     assert read()["dataset"]["name"] == "flights"
 
 
 def test_what_an_experiment_chose_is_told_as_files(workspace, monkeypatch):
-    text = compose.composed(["dataset=digits", "scale=smoke", "learners=[logistic_regression]", "train.seed=4",
+    text = composing.composed(["dataset=digits", "scale=smoke", "learners=[logistic_regression]", "train.seed=4",
                              "evaluate.claims.networks=[]"])  # fmt: skip
     Path("params.yaml").write_text(re.sub(r"^compose:\n(  .*\n)+", "compose: {overrides: []}\n", text, flags=re.M))
     with pytest.raises(
@@ -371,7 +372,7 @@ def test_a_params_yaml_that_is_not_ours_is_refused_with_the_remedy(workspace, mo
             ):
                 run_compose(monkeypatch, *arguments)
         run_compose(monkeypatch, "--reset")
-        compose.check()
+        checking.check()
 
 
 def test_the_command_prints_one_line_and_exits_with_1(workspace):

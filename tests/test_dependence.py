@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from stages.prepare.dependence import told_of_dependence
-from stages.prepare.table import load
+from stages.prepare.sources.table import load
 from tests.test_table import source
 
 N_ROWS = 1200

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from stages.common.errors import InputError
-from stages.prepare import fashion_mnist, openml
+from stages.prepare.sources import fashion_mnist, openml
 from tests.conftest import source_of
 
 DEBIAN = fashion_mnist.FOLDERS[1]
@@ -74,5 +74,5 @@ def test_without_files_and_network_the_line_names_every_remedy(monkeypatch, tmp_
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason=f"{DEBIAN} is absent: apt install dataset-fashion-mnist")
 def test_debian_s_files_are_the_published_ones():
     table = fashion_mnist.load(source_of("fashion_mnist"))
-    assert table.features.pixels.shape == (70_000, 28, 28, 1)
+    assert table.features.blocks["pixels"].shape == (70_000, 28, 28, 1)
     assert np.bincount(table.labels).tolist() == [7000] * 10

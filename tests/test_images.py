@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages import compose
+from stages.compose import __main__ as command
+from stages.compose import checking, composing
 from stages.common.errors import InputError
-from stages.prepare import images
+from stages.prepare.sources import images
 from stages.prepare.tables import split
 from tests.conftest import asked_of, source_of
 
@@ -66,7 +67,7 @@ def test_images_of_several_sizes_are_scaled_where_a_side_is_given(tmp_path):
 
 def test_one_command_composes_the_study(workspace):
     folder(workspace, *drawn(400))
-    text = compose.composed(["dataset=images", "dataset.path=mine"])
+    text = composing.composed(["dataset=images", "dataset.path=mine"])
     assert "n_rows: 400\n" in text
     assert "n_test: 100\n" in text
 

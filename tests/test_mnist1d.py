@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stages.prepare import mnist1d
+from stages.prepare.sources import mnist1d
 from tests.conftest import source_of
 
 
 def test_logistic_regression_is_as_right_as_published():
     """Greydanus and Kobak 2020: .32 of 1,000 signals after 4,000."""
     table = mnist1d.load(source_of("mnist1d", n_rows=14_000))
-    X, y = table.features.signal, table.labels
+    X, y = table.features.blocks["values"], table.labels
     model = LogisticRegression(max_iter=500).fit(X[:4000], y[:4000])
     assert model.score(X[4000:], y[4000:]) == pytest.approx(0.32, abs=0.02)
 
 
 def test_the_seed_decides_and_classes_are_level():
     first, second, other = (mnist1d.load(source_of("mnist1d", n_rows=1000, seed=seed)) for seed in (0, 0, 1))
-    assert first.features.signal.tobytes() == second.features.signal.tobytes()
-    assert first.features.signal.tobytes() != other.features.signal.tobytes()
+    assert first.features.blocks["values"].tobytes() == second.features.blocks["values"].tobytes()
+    assert first.features.blocks["values"].tobytes() != other.features.blocks["values"].tobytes()
     assert np.bincount(first.labels).tolist() == [100] * 10
 
 

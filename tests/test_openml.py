@@ -12,9 +12,10 @@ import pytest
 import sklearn.datasets._openml as protocol
 import yaml
 
-from stages import compose
+from stages.compose import __main__ as command
+from stages.compose import checking, composing
 from stages.common.errors import InputError
-from stages.prepare import openml
+from stages.prepare.sources import openml
 from tests.conftest import asked_of, source_of
 
 N = 300
@@ -93,24 +94,24 @@ def test_a_fetched_data_set_is_a_table_with_its_origin(workspace, server):
 
 
 def test_compose_fetches_once_and_records_the_rest(workspace, server):
-    text = compose.composed(["dataset=openml", "dataset.id=77"])
+    text = composing.composed(["dataset=openml", "dataset.id=77"])
     assert openml.load(source_of("openml", id=77, target="kind", n_rows=N, n_test=75, split="random")).n_read == N
     server.shutdown()
-    assert compose.composed(["dataset=openml", "dataset.id=77"]) == text
+    assert composing.composed(["dataset=openml", "dataset.id=77"]) == text
 
 
 def test_a_teammate_without_the_raw_file_and_without_a_network_composes_what_is_recorded(workspace, server):
-    text = compose.composed(["dataset=openml", "dataset.id=77"])
+    text = composing.composed(["dataset=openml", "dataset.id=77"])
     Path("params.yaml").write_text(text)
     shutil.rmtree("data/raw")
     server.shutdown()
     server.server_close()
-    wider = compose.composed(["dataset=openml", "dataset.id=77", "plot.width=7.3"])
+    wider = composing.composed(["dataset=openml", "dataset.id=77", "plot.width=7.3"])
     assert yaml.safe_load(wider)["dataset"] == yaml.safe_load(text)["dataset"]
     with pytest.raises(InputError, match=r"data set 78 cannot be fetched"):
-        compose.composed(["dataset=openml", "dataset.id=78"])
+        composing.composed(["dataset=openml", "dataset.id=78"])
     with pytest.raises(InputError, match=r"data set 77 cannot be fetched"):  # another test set, another pool
-        compose.composed(["dataset=openml", "dataset.id=77", "dataset.n_test=100"])
+        composing.composed(["dataset=openml", "dataset.id=77", "dataset.n_test=100"])
 
 
 def test_an_unknown_number_and_no_network_are_one_line_and_leave_nothing(workspace, server):
@@ -125,10 +126,10 @@ def test_an_unknown_number_and_no_network_are_one_line_and_leave_nothing(workspa
 
 def test_a_number_is_needed(workspace):
     with pytest.raises(InputError, match=r"dataset\.id is missing"):
-        compose.composed(["dataset=openml"])
+        composing.composed(["dataset=openml"])
 
 
 def test_covertype_and_higgs_are_openml_s(workspace, server):
     for name, number in (("covertype", 1596), ("higgs", 42769)):
         with pytest.raises(InputError, match=f"OpenML's data set {number} cannot be fetched"):
-            compose.composed([f"dataset={name}"])
+            composing.composed([f"dataset={name}"])

@@ -11,13 +11,15 @@ import pandas as pd
 import pytest
 
 from stages.common import artefacts
-from stages.common.artefacts import FEATURES, PREPARED, Features
+from stages.common.artefacts import FEATURES, PREPARED
 from stages.common.errors import InputError
+from stages.common.features import Features, joined, load_features
 from stages.prepare import __main__ as prepare
-from stages.prepare import digits, flights, packages
-from stages.prepare import table as table_module
+from stages.prepare import packages
 from stages.prepare.params import Source
 from stages.prepare.repeats import repeating
+from stages.prepare.sources import digits, flights
+from stages.prepare.sources import table as table_module
 from stages.prepare.tables import Table, encode, split
 from tests.conftest import source_of
 
@@ -92,17 +94,14 @@ def test_duplicates_are_found_by_all_features_missing_values_and_signed_zeros_in
 
     pool = rows((1, np.nan, "x"), (1, 2, "x"), (0.0, 2, "y"), (1, 2, "y"))
     test = rows((1, np.nan, "x"), (-0.0, 2, "y"), (5, 5, "x"))
-    both = Features(np.concatenate([pool.numeric, test.numeric]), np.concatenate([pool.categorical, test.categorical]))
-    found = repeating(both, np.arange(4), np.arange(4, 7))
+    found = repeating(joined(pool, test), np.arange(4), np.arange(4, 7))
     np.testing.assert_array_equal(found, [True, False, True, False])
 
 
 def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_params, monkeypatch):
     original = digits.load(source_of("digits"))
-    doubled = type(original)(**(vars(original) | {
-        "features": Features(pixels=np.tile(original.features.pixels, (2, 1, 1, 1))),
-                "labels": np.tile(original.labels, 2), "n_read": 3594,
-    }))  # fmt: skip
+    features, labels = joined(original.features, original.features), np.tile(original.labels, 2)
+    doubled = replace(original, features=features, labels=labels, n_read=3594)
     monkeypatch.setattr(digits, "load", lambda _: doubled)
     set_params(dataset=source_of("digits", n_rows=3594, n_test=600).model_dump())
     prepare.main()
@@ -110,8 +109,8 @@ def test_prepare_removes_pool_rows_that_repeat_a_test_row_and_counts_them(set_pa
     removed = card["dropped"][-1]["rows"]
     assert removed > 0
     assert card["rows"] == {"known": 3594, "pool": 3594 - 600 - removed, "test": 600}
-    pool, test = artefacts.load_features("pool"), artefacts.load_features("test")
-    assert not {row.tobytes() for row in pool.pixels} & {row.tobytes() for row in test.pixels}
+    pool, test = load_features("pool"), load_features("test")
+    assert not {row.tobytes() for row in pool.blocks["pixels"]} & {row.tobytes() for row in test.blocks["pixels"]}
 
 
 def test_rows_that_cannot_be_accounted_for_are_an_error_and_leave_nothing(set_params, monkeypatch):
@@ -134,7 +133,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_and_leaves_nothing(set
 
     source = source_of("table", path="my.csv", target="y", n_rows=400, n_test=100, split="random")
     set_params(dataset=source.model_dump())
-    monkeypatch.setattr(prepare.importlib, "import_module", lambda _: SimpleNamespace(load=load))
+    monkeypatch.setattr(prepare.sources, "find", lambda _: SimpleNamespace(load=load))
     with pytest.raises(InputError, match=r"my\.csv changed while it was read; run `dvc repro` again"):
         prepare.main()
     assert not PREPARED.exists()

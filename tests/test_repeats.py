@@ -12,14 +12,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from stages.common.artefacts import PREPARED, load_array, load_features, load_json
+from stages.common.artefacts import PREPARED, load_array, load_json
+from stages.common.features import load_features
 from stages.common.params import Grid
 from stages.evaluate.__main__ import load_cells
 from stages.evaluate.curves import widened
 from stages.evaluate.metrics import METRICS
 from stages.prepare import __main__ as prepare
 from stages.prepare.params import Source
-from stages.prepare.table import load, measure
+from stages.prepare.sources.table import load, measure
 from stages.prepare.tables import split
 from stages.subsample import __main__ as subsample
 from stages.train import __main__ as train
@@ -160,10 +161,10 @@ def test_the_error_with_the_whole_pool_is_that_of_scikit_learn_on_the_same_rows(
     cells = load_cells(Grid(learners=["it"], sizes=list(sizes)), truth, None, [METRICS["error"]])
     low, high = widened(cells, len(y))[-1].estimates["error"].interval(0.95)
 
-    n_numbers = pool.numeric.shape[1]
+    n_numbers = pool.blocks["numeric"].shape[1]
     words = ("words", OneHotEncoder(), slice(n_numbers, None))
     of_numbers = [("numbers", StandardScaler(), slice(0, n_numbers))] if n_numbers else []
     plain = make_pipeline(ColumnTransformer([*of_numbers, words]), LogisticRegression())
-    inputs = [np.column_stack([rows.numeric, rows.categorical]) for rows in (pool, test)]
+    inputs = [np.column_stack([rows.blocks["numeric"], rows.blocks["categorical"]]) for rows in (pool, test)]
     assert len(y) == sizes[-1]
     assert low <= 1 - plain.fit(inputs[0], y).score(inputs[1], truth) <= high

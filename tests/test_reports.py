@@ -13,9 +13,9 @@ import pytest
 from stages.common.artefacts import PREPARED, load_json
 from stages.common.errors import InputError
 from stages.prepare import __main__ as prepare
-from stages.prepare import reading
+from stages.prepare.files import delimited
 from stages.prepare.params import Asked, Source
-from stages.prepare.table import load, measure
+from stages.prepare.sources.table import load, measure
 from tests.conftest import asked_of
 
 N = 400
@@ -46,7 +46,7 @@ def column(path: str, name: str, **changes: object) -> tuple[np.ndarray, list[st
     table = load(source(path, **changes))
     numeric = [card["name"] for card in table.columns if card["kind"] == "numeric"]
     assert name in numeric, table.columns
-    return np.asarray(table.features.numeric[:, numeric.index(name)]), table.warnings
+    return np.asarray(table.features.blocks["numeric"][:, numeric.index(name)]), table.warnings
 
 
 @pytest.mark.parametrize("words", [["?"], ["missing"], ["not seen", " - "]], ids=str)
@@ -227,7 +227,7 @@ def test_a_file_that_lies_elsewhere_is_told_how_to_fetch(tmp_path):
 def test_rows_that_python_counts_and_the_database_does_not_are_refused(tmp_path, monkeypatch):
     path = written(tmp_path, note=['two\nlines "so"', "one"] * (N // 2))
     assert load(source(path)).n_read == N
-    monkeypatch.setattr(reading, "_records", lambda *_: N + 2)
+    monkeypatch.setattr(delimited, "_records", lambda *_: N + 2)
     with pytest.raises(InputError, match=rf"of {N + 1} rows {N} were read; mend its quotes and ends of lines"):
         load(asked(path))
 
@@ -370,7 +370,7 @@ def test_rare_classes_are_refused_dropped_or_merged(tmp_path, set_params, monkey
     assert dropped.n_rows == N - 13
     table = load(dropped)
     assert table.classes == ["a", "b"]
-    np.testing.assert_allclose(table.features.numeric[:, 1], SIGNAL[13:], rtol=1e-6)
+    np.testing.assert_allclose(table.features.blocks["numeric"][:, 1], SIGNAL[13:], rtol=1e-6)
     merged = load(source("my.csv", rare_classes="merge"))
     assert merged.classes == ["a", "b", "rare classes"]
     assert np.bincount(merged.labels).tolist() == [193, 194, 13]
@@ -409,9 +409,9 @@ def test_times_with_and_without_a_zone_are_the_same_on_every_machine(tmp_path):
     script = """
 import json, sys
 from stages.prepare.params import Source
-from stages.prepare.table import load
+from stages.prepare.sources.table import load
 table = load(Source.model_validate(json.loads(sys.argv[1])))
-print(table.features.numeric[:].tobytes().hex(), table.warnings)
+print(table.features.blocks["numeric"][:].tobytes().hex(), table.warnings)
 """
     said = source(path).model_dump_json()
     command, root = [sys.executable, "-c", script, said], Path(__file__).parents[1]

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from stages import compose
+from stages.compose import __main__ as command
+from stages.compose import checking, composing
 from stages.common.errors import InputError
 from tests.conftest import ROOT
 
@@ -34,7 +35,7 @@ def test_another_package_called_stages_is_not_taken_for_ours(tmp_path):
     assert found.returncode == 0, found.stderr
 
 
-@pytest.mark.parametrize("module", ["stages.plot.figures", "stages.train.training"])
+@pytest.mark.parametrize("module", ["stages.plot.figures", "stages.train.network.training"])
 def test_the_backend_of_a_notebook_harms_no_stage(module, tmp_path):
     (tmp_path / "matplotlibrc").write_text("backend: TkAgg\naxes.facecolor: black\n")
     code = f"import {module}, matplotlib; print(matplotlib.get_backend())"
@@ -59,24 +60,24 @@ def test_files_come_back_with_their_bytes_whatever_git_converts(tmp_path):
 
 def test_files_of_editors_and_systems_are_no_part_of_a_stage():
     names = [
-        "stages/train/.networks.py.swp",
+        "stages/train/learners/.network.py.swp",
         "stages/common/.DS_Store",
         "conf/learners/._small_nn.yaml",
         "conf/config.yaml~",
     ]
-    dvc = [sys.executable, "-m", "dvc", "check-ignore", *names, "stages/train/networks.py"]
+    dvc = [sys.executable, "-m", "dvc", "check-ignore", *names, "stages/train/learners/network.py"]
     found = subprocess.run(dvc, cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.stdout.split() == names
 
 
 def test_a_shadow_of_a_learners_file_is_no_learner(workspace):
     (workspace / "conf" / "learners" / "._small_nn.yaml").write_bytes(b"\0\0x")
-    compose.composed([])
+    composing.composed([])
 
 
 def composed_by(monkeypatch, *arguments: str) -> dict:
     monkeypatch.setattr(sys, "argv", ["compose", "--reset", *arguments])
-    compose.main()
+    command.main()
     return yaml.safe_load(Path("params.yaml").read_text())
 
 
@@ -102,7 +103,7 @@ def test_names_are_taken_as_they_stand(file, target, workspace, monkeypatch):
     first = composed_by(monkeypatch, "--table", file, "--target", target)
     assert (first["dataset"]["path"], first["dataset"]["target"]) == (file, target)
     monkeypatch.setattr(sys, "argv", ["compose"])
-    compose.main()  # from what is recorded
+    command.main()  # from what is recorded
     assert yaml.safe_load(Path("params.yaml").read_text()) == first
 
 
@@ -118,9 +119,9 @@ def test_a_file_that_dvc_links_to_its_cache_lies_inside(workspace, tmp_path_fact
     cached = table(tmp_path_factory.mktemp("cache") / "0f")
     Path("my.csv").symlink_to(cached)
     with pytest.raises(InputError, match="lies outside the project"):
-        compose.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=y"])
+        composing.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=y"])
     Path("my.csv.dvc").write_text("outs: []\n")
-    compose.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=y"])
+    composing.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=y"])
 
 
 def test_an_override_that_hydra_cannot_read_is_told_how_to_be_quoted(workspace):
@@ -128,7 +129,7 @@ def test_an_override_that_hydra_cannot_read_is_told_how_to_be_quoted(workspace):
         r"^the override 'dataset.target=pct > 50%' cannot be read; quote its value, as in .* or use --table and --t"
     )
     with pytest.raises(InputError, match=message):
-        compose.composed(["dataset=table", "dataset.target=pct > 50%"])
+        composing.composed(["dataset=table", "dataset.target=pct > 50%"])
 
 
 def test_a_path_inside_the_project_is_recorded_as_it_lies_in_every_clone(workspace, monkeypatch, capsys):
@@ -145,5 +146,5 @@ def test_an_override_is_recorded_as_it_was_typed_and_followed_when_composed_agai
     assert found["train"]["seed"] == 7
     assert "train.seed=${dataset.seed}" in found["compose"]["overrides"]
     monkeypatch.setattr(sys, "argv", ["compose", "dataset.seed=8"])
-    compose.main()
+    command.main()
     assert yaml.safe_load(Path("params.yaml").read_text())["train"]["seed"] == 8

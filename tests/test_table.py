@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from stages import compose
+from stages.compose import __main__ as command
+from stages.compose import checking, composing
 from stages.common import artefacts
 from stages.common.artefacts import PREPARED
 from stages.common.errors import InputError
+from stages.common.features import LAYOUT, load_features
 from stages.prepare import __main__ as prepare
 from stages.prepare.params import Asked, Source
 from stages.prepare.sizes import sizes_up_to
-from stages.prepare.table import load, measure
+from stages.prepare.sources.table import load, measure
 from tests.conftest import asked_of
 
 N = 400
@@ -149,7 +151,7 @@ def test_bad_data_stop_composing_before_anything_runs(case, workspace, monkeypat
     before = (workspace / "params.yaml").read_bytes()
     path = BAD[case][0](workspace)
     with pytest.raises(InputError, match=BAD[case][1]):
-        compose.composed(["dataset=table", f"dataset.path={path.name}", "dataset.target=y"])
+        composing.composed(["dataset=table", f"dataset.path={path.name}", "dataset.target=y"])
     assert (workspace / "params.yaml").read_bytes() == before
 
 
@@ -158,11 +160,11 @@ def test_composing_finds_rows_sizes_and_split_in_the_file(workspace, monkeypatch
     monkeypatch.setattr(
         sys, "argv", ["compose", "dataset=table", "dataset.path=my.csv", "dataset.target=y", "dataset.group=who"]
     )
-    compose.main()
+    command.main()
     dataset = yaml.safe_load(Path("params.yaml").read_text())["dataset"]
     assert (dataset["n_rows"], dataset["n_test"], dataset["split"]) == (400, 100, "group")
     assert dataset["sizes"]["quick"] == [32, 64, 128, 300]  # the pool itself last
-    compose.check()
+    checking.check()
 
 
 def test_sizes_are_doublings_and_last_the_pool_where_the_scale_reaches_it():
@@ -204,16 +206,16 @@ def test_a_path_outside_the_project_needs_leave(workspace, tmp_path_factory):
     frame().to_csv(path, index=False)
     overrides = ["dataset=table", f"dataset.path={path}", "dataset.target=y"]
     with pytest.raises(InputError, match=r"lies outside the project; copy it here, or say dataset\.allow_outside=true"):
-        compose.composed(overrides)
-    assert "n_rows: 400" in compose.composed([*overrides, "dataset.allow_outside=true"])
+        composing.composed(overrides)
+    assert "n_rows: 400" in composing.composed([*overrides, "dataset.allow_outside=true"])
 
 
 def test_path_and_target_are_asked_for(workspace):
     with pytest.raises(InputError, match=r"dataset\.path is missing; name a CSV or Parquet file"):
-        compose.composed(["dataset=table"])
+        composing.composed(["dataset=table"])
     frame().to_csv("my.csv", index=False)
     with pytest.raises(InputError, match=r"dataset\.target is missing; name the column to predict"):
-        compose.composed(["dataset=table", "dataset.path=my.csv"])
+        composing.composed(["dataset=table", "dataset.path=my.csv"])
 
 
 def test_kinds_are_found(tmp_path):
@@ -241,11 +243,11 @@ def test_kinds_are_found(tmp_path):
         "code": "every row has its own value", "same": "constant",
     }  # fmt: skip
     names = [card["name"] for card in table.columns if card["kind"] == "numeric"]
-    gap = table.features.numeric[:, names.index("gap")]
+    gap = table.features.blocks["numeric"][:, names.index("gap")]
     known = pd.read_csv(path)["gap"].to_numpy()
     np.testing.assert_array_equal(gap, known.astype(np.float32))
     assert next(card for card in table.columns if card["name"] == "gap")["missing"] == np.isnan(known).sum()
-    hours = table.features.numeric[:, names.index("at (hour)")]
+    hours = table.features.blocks["numeric"][:, names.index("at (hour)")]
     assert hours[:3].tolist() == [6.5, 7.5, 8.5]
 
 
@@ -263,10 +265,10 @@ def test_every_format_gives_the_same_table(how, tmp_path):
             separator = ";" if how == "semicolons" else ","
             rows.to_csv(path, index=False, sep=separator, encoding="utf-8-sig" if "mark" in how else "utf-8")
     table = load(source(path))
-    np.testing.assert_allclose(table.features.numeric[:, 0], rows["x"].to_numpy(np.float32), rtol=1e-6)
+    np.testing.assert_allclose(table.features.blocks["numeric"][:, 0], rows["x"].to_numpy(np.float32), rtol=1e-6)
     categories = table.columns[1]["categories"]
-    assert [categories[code] for code in table.features.categorical[:, 0]] == rows["colour"].tolist()
-    assert table.features.categorical[:8, 1].tolist() == [0, -1, -1, -1] * 2
+    assert [categories[code] for code in table.features.blocks["categorical"][:, 0]] == rows["colour"].tolist()
+    assert table.features.blocks["categorical"][:8, 1].tolist() == [0, -1, -1, -1] * 2
     assert [table.classes[label] for label in table.labels] == rows["y"].tolist()
 
 
@@ -277,7 +279,7 @@ def test_a_group_never_stands_on_both_sides_and_is_no_feature(set_params):
     prepare.main()
     pool, test = (np.load(artefacts.FEATURES / f"{side}_groups.npy") for side in ("pool", "test"))
     assert not set(pool) & set(test)
-    assert artefacts.load_json(artefacts.FEATURES / "layout.json")["held_out_by"] == "group"
+    assert artefacts.load_json(LAYOUT)["held_out_by"] == "group"
     card = artefacts.load_json(PREPARED / "dataset.json")
     assert "who" not in {column["name"] for column in card["columns"]}
     assert {"column": "who", "reason": "names the rows' group"} in card["left_out"]
@@ -293,9 +295,9 @@ def test_a_time_split_tests_on_what_comes_last(set_params):
         "my.csv", index=False
     )
     prepare.main()
-    pool, test = artefacts.load_features("pool"), artefacts.load_features("test")
-    assert pool.numeric.max() == N - 101
-    assert test.numeric.min() == N - 100
+    pool, test = load_features("pool"), load_features("test")
+    assert pool.blocks["numeric"].max() == N - 101
+    assert test.blocks["numeric"].min() == N - 100
 
 
 def test_a_leaking_column_is_warned_of_and_named_in_the_card(set_params, capsys):
@@ -334,7 +336,7 @@ def test_columns_of_parquet_that_differ_by_case_alone_keep_their_names(tmp_path)
 def test_whole_numbers_of_19_digits_keep_their_differences(tmp_path):
     path = tmp_path / "my.parquet"
     frame(x=1_700_000_000_000_000_000 + np.arange(N) % 90).to_parquet(path)
-    np.testing.assert_array_equal(load(source(path)).features.numeric[:, 0], np.arange(N) % 90)
+    np.testing.assert_array_equal(load(source(path)).features.blocks["numeric"][:, 0], np.arange(N) % 90)
 
 
 def test_rows_that_repeat_in_time_are_counted_as_the_split_removes_them(set_params):
@@ -354,7 +356,7 @@ def test_the_latest_test_rows_count_by_blocks_of_time(set_params):
     found = source(Path("my.csv"), time="at", split="time")
     set_params(dataset=found.model_dump())
     prepare.main()
-    assert artefacts.load_json(artefacts.FEATURES / "layout.json")["held_out_by"] == "time"
+    assert artefacts.load_json(LAYOUT)["held_out_by"] == "time"
     split = artefacts.load_json(PREPARED / "dataset.json")["split"]
     assert (split["is_grouped"], split["counted_by"]) == (True, "block of time")
     pool, test = (
@@ -374,7 +376,7 @@ def test_a_group_of_most_rows_is_named(tmp_path):
 
 def test_a_column_called_by_a_number_can_be_the_target(workspace):
     frame(**{"1": ["a", "b"] * (N // 2)}).to_csv(workspace / "my.csv", index=False)
-    text = compose.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=1"])
+    text = composing.composed(["dataset=table", "dataset.path=my.csv", "dataset.target=1"])
     assert yaml.safe_load(text)["dataset"]["target"] == "1"
 
 
@@ -389,12 +391,12 @@ def test_names_with_signs_of_markup_survive_into_the_card(set_params):
 
 
 def test_categories_beyond_the_most_frequent_are_one_more_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.prepare.table.MOST_CATEGORIES", 2)
+    monkeypatch.setattr("stages.prepare.sources.table.MOST_CATEGORIES", 2)
     path = tmp_path / "my.csv"
     frame(colour=(["red"] * 5 + ["green"] * 3 + ["blue", None]) * (N // 10)).to_csv(path, index=False)
     table = load(source(path))
     assert table.columns[1]["categories"] == ["green", "red"]
-    assert table.features.categorical[:10, 0].tolist() == [1] * 5 + [0] * 3 + [2, -1]
+    assert table.features.blocks["categorical"][:10, 0].tolist() == [1] * 5 + [0] * 3 + [2, -1]
 
 
 def test_a_file_that_changed_since_composing_is_noticed(set_params):
@@ -429,7 +431,7 @@ def test_times_with_a_zone_and_a_capital_suffix_are_read(tmp_path):
     frame(at=times).to_parquet(path)
     table = load(source(path))
     names = [card["name"] for card in table.columns if card["kind"] == "numeric"]
-    days = table.features.numeric[:, names.index("at (days)")]
+    days = table.features.blocks["numeric"][:, names.index("at (days)")]
     assert days[0] == 0
     assert np.diff(days) == pytest.approx(1)
 
@@ -471,5 +473,5 @@ def test_seconds_since_1970_and_times_by_the_second_stay_apart(tmp_path):
     at = pd.date_range("2024-05-01", periods=N, freq="s").strftime("%Y-%m-%dT%H:%M:%SZ")
     frame(x=1_700_000_000.5 + np.arange(N), at=at).to_csv(path, index=False)
     features = load(source(path)).features
-    assert [len(np.unique(column)) for column in features.numeric.T] == [N, N, N]  # x, days, hour
+    assert [len(np.unique(column)) for column in features.blocks["numeric"].T] == [N, N, N]  # x, days, hour
     assert measure(asked(path))["sizes"]["full"][-1] == 300

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stages.common.errors import InputError
-from stages.prepare import packages, words
+from stages.prepare import packages
+from stages.prepare.sources import words
 from tests.conftest import source_of
 
 pytestmark = pytest.mark.pipeline  # loading takes half a minute
@@ -25,8 +26,8 @@ def spelt(letters: np.ndarray) -> str:
 
 
 def test_every_word_stands_once_in_latin_letters(table):
-    assert len(table.labels) == source_of("words").n_rows == len(np.unique(table.features.letters, axis=0))
-    sample = [spelt(row) for row in table.features.letters[::1000]]
+    assert len(table.labels) == source_of("words").n_rows == len(np.unique(table.features.blocks["letters"], axis=0))
+    sample = [spelt(row) for row in table.features.blocks["letters"][::1000]]
     assert all(2 <= len(word) <= 24 for word in sample)
     assert all(unicodedata.name(letter).startswith("LATIN") for word in sample for letter in word)
 
@@ -37,7 +38,7 @@ def test_a_word_belongs_to_the_language_where_wordfreq_finds_it_most_frequent(ta
     codes = [name[6:8] for name in words.SHA256]  # large_ca.msgpack.gz and so on
     shares = {code: get_frequency_dict(code, "large") for code in ("ca", "en", "sv")}
     for row in np.random.default_rng(0).choice(len(table.labels), 3000, replace=False):
-        word, own = spelt(table.features.letters[row]), codes[table.labels[row]]
+        word, own = spelt(table.features.blocks["letters"][row]), codes[table.labels[row]]
         if own in shares:
             assert all(shares[own][word] >= of.get(word, 0) for of in shares.values()), (word, own)
 

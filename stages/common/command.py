@@ -38,5 +38,5 @@ def _code() -> dict[str, str]:
     if (started := getattr(sys.modules["__main__"], "__file__", None)) and "stages" in Path(started).parts:
         folders.add(Path(started).parent)
     return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.glob("*.py")
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.rglob("*.py")
     }

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from stages.common.artefacts import Json
+from stages.contract import advice as contract
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import JointLaw, fit_joint_law
 from stages.evaluate.laws import MIN_POINTS
@@ -15,7 +14,6 @@ from stages.evaluate.params import AdviceRules
 from stages.evaluate.spread import Array, CellName
 from stages.evaluate.study import Study
 
-Answer = Literal["more data", "bigger network", "stop", "cannot tell yet"]
 LEVELS = np.linspace(0.005, 0.995, 199)  # of the quantiles that stand for a predictive distribution
 N_LAWS = 300  # resamples to which the joint law is fitted
 
@@ -28,7 +26,7 @@ class Option:
     learner today; labels: how many it takes.
     """
 
-    name: Literal["more data", "bigger network"]
+    name: contract.OptionName
     learner: str
     change: str
     gains: Array
@@ -38,23 +36,37 @@ class Option:
     def probability(self, min_gain: float) -> float:
         return float((self.gains > min_gain).mean())
 
-    def to_json(self, rules: AdviceRules) -> Json:
-        low, middle, high = (float(q) for q in np.quantile(self.gains, (0.1, 0.5, 0.9)))
-        own = [float(q) for q in np.quantile(self.own_gains, (0.1, 0.5, 0.9))]
+    def told(self, rules: AdviceRules) -> contract.Option:
         probability = self.probability(rules.min_gain)
-        return {"option": self.name, "learner": self.learner, "change": self.change,
-                "gain": {"median": middle, "low80": low, "high80": high},
-                "own_gain": {"median": own[1], "low80": own[0], "high80": own[2]},
-                "probability": probability, "pays": probability >= rules.certainty, "labels": self.labels}  # fmt: skip
+        return contract.Option(
+            option=self.name, learner=self.learner, change=self.change, gain=_gain(self.gains),
+            own_gain=_gain(self.own_gains), probability=probability, pays=probability >= rules.certainty,
+            labels=self.labels,
+        )  # fmt: skip
+
+
+def _gain(values: Array) -> contract.Gain:
+    low, middle, high = (float(q) for q in np.quantile(values, (0.1, 0.5, 0.9)))
+    return contract.Gain(median=middle, low80=low, high80=high)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """A cell that would tell more of an undecided gain, of the option that it `shows`."""
+
+    learner: str
+    n_train: int
+    shows: contract.OptionName
+    variance_taken: float
 
 
 @dataclass(frozen=True)
 class Advised:
     """The content of advice.json, and what prices are asked of."""
 
-    report: Json
+    report: contract.Advice
     options: list[Option]
-    telling: list[Json]  # cells that would tell more of an undecided gain: learner, n_train, shows, variance_taken
+    telling: list[Telling]
 
 
 def advise(
@@ -68,20 +80,19 @@ def advise(
 ) -> Advised:
     """What each option would bring, and what to do.
 
-    networks: those of one recipe, from small to large. An option counts as sure to pay where its gain over the best
-    learner of today exceeds `min_gain` with probability `certainty`, as sure not to where that probability is at most
-    1 - certainty. Of those that surely pay the larger gain is advised; if none can, stop; otherwise it cannot be told
+    networks: those of one recipe, from small to large. An option pays where its gain over the best learner of
+    today exceeds `min_gain` with probability `certainty`, and does not where that probability is at most 1 - certainty.
+    Of those that pay the larger gain is advised; if none can, stop; otherwise it cannot be told
     yet. What prices change of that is `costs`'s.
     """
     means, resamples, metric = study.means(), study.resamples, study.metric
     n_last = max((n for _, n in means), default=0)
     now = {learner: mean for (learner, n), mean in means.items() if n == n_last and (learner, n) in resamples}
     if not now:
-        reason = "no cell at the largest size has a usable fit"
-        largest = max(n for _, n in study.cells)
-        report: Json = {
-            "answer": "cannot tell yet", "reason": reason, "options": [], "n_train": largest, "n_pool": n_pool,
-        }  # fmt: skip
+        report = contract.Advice(
+            answer="cannot tell yet", reason="no cell at the largest size has a usable fit", options=[],
+            n_train=max(n for _, n in study.cells), n_pool=n_pool,
+        )  # fmt: skip
         return Advised(report, [], [])
     best = max(now, key=lambda name: now[name])
     law, law_report = joint_law(metric, networks, means, resamples, n_parameters)
@@ -91,22 +102,20 @@ def advise(
     ]
     options = [option for option in found if option is not None]
     answer, reason = decide(options, rules, expected=2 if networks else 1)
-    result: Json = {
-        "answer": answer, "reason": reason, "n_train": n_last, "n_pool": n_pool, "best_learner": best,
-        "best_value": metric.signed(now[best]),
-        "min_gain": rules.min_gain, "certainty": rules.certainty,
-        "simple_is_enough": simple_is_enough(simple, n_last, resamples, rules),
-        "options": [option.to_json(rules) for option in options],
-        "joint_law": law_report,
-    }  # fmt: skip
-    target = rules.target if rules.target is not None else result["best_value"]
-    loss = metric.of_loss(target)
-    result["labels_until"] = {"target": target, "learners": [labels_until(curve, loss) for curve in curves]}
+    target = rules.target if rules.target is not None else metric.signed(now[best])
+    until = [labels_until(curve, metric.of_loss(target)) for curve in curves]
+    report = contract.Advice(
+        answer=answer, reason=reason, n_train=n_last, n_pool=n_pool, best_learner=best,
+        best_value=metric.signed(now[best]), min_gain=rules.min_gain, certainty=rules.certainty,
+        simple_is_enough=simple_is_enough(simple, n_last, resamples, rules),
+        options=[option.told(rules) for option in options], joint_law=law_report,
+        labels_until=contract.LabelsUntil(target=target, learners=until),
+    )  # fmt: skip
     sizes = sorted({n for name, n in study.cells if networks and name == networks[-1]})
-    return Advised(result, options, telling_cells(options, law, networks, sizes, n_last, n_pool, n_parameters, rules))
+    return Advised(report, options, telling_cells(options, law, networks, sizes, n_last, n_pool, n_parameters, rules))
 
 
-def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tuple[Answer, str]:
+def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tuple[contract.Answer, str]:
     """The advice and the reason for it; to stop takes that all of the expected options were assessed."""
     if not options:
         return "cannot tell yet", "too few cells to forecast from"
@@ -147,7 +156,7 @@ def joint_law(
     means: Mapping[CellName, float],
     resamples: Mapping[CellName, Array],
     n_parameters: Mapping[CellName, float],
-) -> tuple[JointLaw | None, Json | None]:
+) -> tuple[JointLaw | None, contract.Law | None]:
     """The joint law of the networks' cells, and what it says: its values, and how well it forecasts what is hidden."""
     cells = [cell for cell in resamples if cell[0] in networks]
     if not cells:
@@ -159,11 +168,12 @@ def joint_law(
     law = fit_joint_law(sizes, labels, losses)
     if law is None:
         return None, None
-    report: Json = {"misfit": law.misfit, "backtest": []}
+    values = {}
     for name in ("floor", "of_parameters", "of_labels", "alpha", "beta"):
-        values = getattr(law, name)
-        low, high = (float(q) for q in np.quantile(values[1:], (0.1, 0.9)))
-        report[name] = {"value": float(values[0]), "low80": low, "high80": high}
+        drawn = getattr(law, name)
+        low, high = (float(q) for q in np.quantile(drawn[1:], (0.1, 0.9)))
+        values[name] = contract.LawValue(value=float(drawn[0]), low80=low, high80=high)
+    backtest = []
     largest = np.array([cell[0] == networks[-1] for cell in cells])
     newest = labels == labels.max()
     for hidden, is_hidden in (("the largest network", largest), ("the last step in data", newest)):
@@ -171,8 +181,8 @@ def joint_law(
         if seen is not None and is_hidden.any():
             predicted = [seen.loss(n, d)[0] for n, d in zip(sizes[is_hidden], labels[is_hidden], strict=True)]
             misses = np.abs(np.log(predicted) - np.log(losses[0, is_hidden]))
-            report["backtest"].append({"hidden": hidden, "mean_log_error": float(misses.mean())})
-    return law, report
+            backtest.append(contract.Hidden(hidden=hidden, mean_log_error=float(misses.mean())))
+    return law, contract.Law(misfit=law.misfit, backtest=backtest, **values)
 
 
 def bigger_network(
@@ -195,33 +205,34 @@ def bigger_network(
     return Option("bigger network", largest, change, gains + lead, gains, 0)
 
 
-def simple_is_enough(simple: str, n_last: int, resamples: Mapping[CellName, Array], rules: AdviceRules) -> Json | None:
+def simple_is_enough(
+    simple: str, n_last: int, resamples: Mapping[CellName, Array], rules: AdviceRules
+) -> contract.Enough | None:
     """With which probability no learner is more than `min_gain` above the simple one at the largest size."""
     if (simple, n_last) not in resamples:
         return None
     lead = np.max([drawn - resamples[simple, n_last] for (_, n), drawn in resamples.items() if n == n_last], axis=0)
-    return {"learner": simple, "probability": float((lead <= rules.min_gain).mean())}
+    return contract.Enough(learner=simple, probability=float((lead <= rules.min_gain).mean()))
 
 
 def telling_cells(
     options: Sequence[Option], law: JointLaw | None, networks: Sequence[str], sizes: Sequence[int], n_last: int,
     n_pool: int, n_parameters: Mapping[CellName, float], rules: AdviceRules,
-) -> list[Json]:  # fmt: skip
+) -> list[Telling]:  # fmt: skip
     """Cells whose result would take variance from an undecided gain, and how much.
 
     The cell at twice the labels, within the pool, would show the gain of more data itself. A network of twice the
     parameters shows that of a bigger network, at the largest size outright and at smaller ones as far as the joint law
     ties them together.
     """
-    found: list[Json] = []
+    found = []
     for option in options:
         if not 1 - rules.certainty < option.probability(rules.min_gain) < rules.certainty:
             continue
         variance = float(option.gains.var())
         if option.name == "more data":
             if 2 * n_last <= n_pool:
-                found.append({"learner": option.learner, "n_train": 2 * n_last, "shows": option.name,
-                              "variance_taken": variance})  # fmt: skip
+                found.append(Telling(option.learner, 2 * n_last, option.name, variance))
         elif law is not None:
             size = n_parameters[networks[-1], n_last]
             target = (law.loss(size, n_last) - law.loss(2 * size, n_last))[1:]
@@ -231,6 +242,5 @@ def telling_cells(
                 taken = variance if n_train == n_last else float(np.cov(target, shown)[0, 1]) ** 2 / (
                     float(shown.var()) + noise
                 )  # fmt: skip
-                found.append({"learner": networks[-1], "n_train": n_train, "shows": option.name,
-                              "variance_taken": taken})  # fmt: skip
+                found.append(Telling(networks[-1], n_train, option.name, taken))
     return found

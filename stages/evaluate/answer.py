@@ -3,23 +3,27 @@
 from collections.abc import Mapping, Sequence
 
 from stages.common.artefacts import Json
+from stages.contract.advice import Advice
+from stages.contract.cells import MeasuredCell
+from stages.contract.claims import Claim
 
 
 def answer_lines(
-    summary: Json, claims: Sequence[Json], shapes: Mapping[str, Sequence[Json]], advice: Json, cells: Sequence[Json]
-) -> list[str]:
+    summary: Json, claims: Sequence[Claim], shapes: Mapping[str, Sequence[Json]], advice: Advice,
+    cells: Sequence[MeasuredCell],
+) -> list[str]:  # fmt: skip
     """Advice, who leads at the largest size, the verdicts, forecasts' record, and how many cells are marked."""
-    lines = [f"Advice: {advice['answer']}; {advice['reason']}.", f"  {labels_line(advice)}"]
+    lines = [f"Advice: {advice.answer}; {advice.reason}.", f"  {labels_line(advice)}"]
     lines += [f"  {line}" for line in advice_lines(advice)]
     lines += ["", *ranking_lines(summary, shapes["last_steps"]), "", "The chapter's statements:"]
-    lines += [f"  {claim['verdict']:<13} {claim['id']}: {claim['evidence']['reason']}" for claim in claims]
+    lines += [f"  {claim.verdict:<13} {claim.id}: {claim.evidence.reason}" for claim in claims]
     if shapes["ill_behaved"]:
         lines.append("Ill-behaved curves:")
         lines += [f"  {shape_line(found)}" for found in shapes["ill_behaved"]]
     if shapes["backtests"]:
         lines.append("Forecasts, graded by hiding the last doublings (mean |log error| of the loss):")
         lines += [f"  {grade_line(grade)}" for grade in shapes["backtests"]]
-    n_marked = sum(bool(cell["marks"]) for cell in cells)
+    n_marked = sum(bool(cell.marks) for cell in cells)
     if n_marked:
         lines.append(f"{n_marked} of {len(cells)} cells are marked: the report says why.")
     return lines
@@ -45,33 +49,32 @@ def ranking_lines(summary: Json, last_steps: Sequence[Json]) -> list[str]:
     return lines
 
 
-def labels_line(advice: Json) -> str:
+def labels_line(advice: Advice) -> str:
     """How many labels there are to train with, from which the advice starts."""
-    n_train, n_pool = advice["n_train"], advice["n_pool"]
+    n_train, n_pool = advice.n_train, advice.n_pool
     if n_train == n_pool:
         return f"you have {n_pool:,} labels to train with, and the largest size is all of them"
     return f"the largest size is {n_train:,} of the {n_pool:,} labels that you have to train with"
 
 
-def advice_lines(advice: Json) -> list[str]:
+def advice_lines(advice: Advice) -> list[str]:
     """What each option would buy, and whether the simple learner is enough."""
     lines = []
-    for option in advice["options"]:
-        gain = option["gain"]
-        price = f", for {option['labels']:,} labels" if option["labels"] else ""
+    for option in advice.options:
+        gain = option.gain
+        price = f", for {option.labels:,} labels" if option.labels else ""
         lines.append(
-            f"{option['option']} ({option['learner']}: {option['change']}) would bring {gain['median']:+.4f} "
-            f"[{gain['low80']:+.4f}, {gain['high80']:+.4f}] over {advice['best_learner']} today, more than "
-            f"{advice['min_gain']:g} with probability {option['probability']:.2f}{price}"
+            f"{option.option} ({option.learner}: {option.change}) would bring {gain.median:+.4f} "
+            f"[{gain.low80:+.4f}, {gain.high80:+.4f}] over {advice.best_learner} today, more than "
+            f"{advice.min_gain:g} with probability {option.probability:.2f}{price}"
         )
-    enough = advice.get("simple_is_enough")
-    if enough:
+    if enough := advice.simple_is_enough:
         lines.append(
-            f"{enough['learner']} is enough with probability {enough['probability']:.2f}: that no learner is more than "
-            f"{advice['min_gain']:g} above it"
+            f"{enough.learner} is enough with probability {enough.probability:.2f}: that no learner is more than "
+            f"{advice.min_gain:g} above it"
         )
-    for test in (advice.get("joint_law") or {"backtest": []})["backtest"]:
-        lines.append(f"the joint law of the networks, {test['hidden']} hidden: misses by {test['mean_log_error']:.3f} "
+    for test in advice.joint_law.backtest if advice.joint_law else []:
+        lines.append(f"the joint law of the networks, {test.hidden} hidden: misses by {test.mean_log_error:.3f} "
                      "in log loss")  # fmt: skip
     return lines
 

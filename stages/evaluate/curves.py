@@ -1,4 +1,4 @@
-"""Cells measured by every metric, and the rows they become: curves.csv, classes.csv, and the marks of a cell."""
+"""Cells measured by every metric, and the rows they become: curves.csv, classes.csv."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,17 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common.artefacts import Json
+from stages.contract import cell as contract
 from stages.evaluate.estimates import Estimate, Scores, Split, estimate, square_of, variance_split
 from stages.evaluate.metrics import METRICS, Metric
 from stages.evaluate.spread import Array, CellName, Crossed, Spread, mean_squares
-from stages.evaluate.study import Study
 
 COLUMNS = [
     "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops",
 ]  # fmt: skip
 CLASS_COLUMNS = ["learner", "n_train", "class", "metric", "mean", "low", "high", "n_replicates"]
-LEAST_GROUPS, LEAST_WRONG = 20, 10  # groups of test rows, and test rows that are wrong, below which a cell is marked
-MIN_REPLICATES = 3  # fewer say next to nothing about their spread: marked
 
 
 @dataclass(frozen=True)
@@ -46,23 +44,22 @@ class Cell:
     classes: Mapping[tuple[int, str], OfClass]
     splits: Mapping[str, Split]
     squares: Mapping[str, Crossed]
-    info: Json  # cell.json
+    info: contract.Cell
 
 
 def measure(
     probabilities: NDArray[np.float32],
     labels: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
-    info: Json,
+    info: contract.Cell,
     kept: Sequence[str],
 ) -> Cell:
     """A cell by every metric; shares of test rows are kept for the metrics named in `kept` alone.
 
-    probabilities: (n_fits, n_test, n_classes), NaN where a fit is not usable, in the order of info["replicates"].
+    probabilities: (n_fits, n_test, n_classes), NaN where a fit is not usable, in the order of info.replicates.
     """
-    draws, inits = (
-        np.array([fit[key] for fit in info["replicates"]], dtype=np.int64) for key in ("draw", "initialisation")
-    )
+    draws = np.array([fit.draw for fit in info.replicates], dtype=np.int64)
+    inits = np.array([fit.initialisation for fit in info.replicates], dtype=np.int64)
     is_own = np.equal(draws, inits)
     is_usable = np.asarray(np.isfinite(probabilities).all(axis=(1, 2)))
     filled = np.where(is_usable[:, None, None], probabilities, 1 / probabilities.shape[2])
@@ -75,7 +72,7 @@ def measure(
         own[metric], products[metric] = _signed(of_own, known, metric in kept), of_own.shares @ of_own.shares.T
         if (split := variance_split(scores.values, scores.shares, draws, inits)) is not None:
             splits[metric] = split
-            squares[metric] = _crossed(scores, known, metric in kept, draws, inits, info["n_train"])
+            squares[metric] = _crossed(scores, known, metric in kept, draws, inits, info.n_train)
     n_classes = probabilities.shape[2]
     for k in range(n_classes):
         for metric, known in METRICS.items():
@@ -84,7 +81,7 @@ def measure(
                 values, influences = known.of_class(k, labels, filled[is_own])
                 scores = Scores.of(np.where(is_usable[is_own], values, np.nan), influences, groups)
                 classes[k, metric] = OfClass(scores.values, scores.shares @ scores.shares.T, _estimate(scores))
-    return Cell((info["learner"], info["n_train"]), own, estimates, products, classes, splits, squares, info)
+    return Cell((info.learner, info.n_train), own, estimates, products, classes, splits, squares, info)
 
 
 def scores_of(
@@ -162,8 +159,8 @@ def curve_rows(cell: Cell, confidence: float) -> list[Json]:
     """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are not counted."""
     learner, n_train = cell.name
     shared: Json = {"learner": learner, "n_train": n_train}
-    for key in ("n_parameters", "train_flops"):
-        shared[key] = float(np.mean(cell.info[key])) if cell.info[key] else None
+    for key, values in {"n_parameters": cell.info.n_parameters, "train_flops": cell.info.train_flops}.items():
+        shared[key] = float(np.mean(values)) if values else None
     return [shared | {"metric": metric} | _band(e, confidence, metric) for metric, e in cell.estimates.items()]
 
 
@@ -183,64 +180,6 @@ def _band(of_metric: Estimate, confidence: float, metric: str) -> Json:
     return {key: float(value) if np.isfinite(value) else None for key, value in ends.items()} | {
         "n_replicates": of_metric.n_replicates
     }
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the cells were measured on: the classes, their rows in the pool, the test rows, and what the constant
-    predictor reaches on these by each metric."""
-
-    classes: Sequence[str]
-    pool_class_rows: Sequence[int]
-    n_test: int
-    constant: Mapping[str, float]
-
-    @property
-    def n_pool(self) -> int:
-        return sum(self.pool_class_rows)
-
-
-def marks(cell: Cell, study: Study, data: Data) -> list[str]:
-    """What a reader must know of a cell before trusting it; empty where there is nothing."""
-    metric, failing, n_pool = study.metric, study.spread.failing, data.n_pool
-    chance, constant_log_loss = metric.chance(len(data.classes)), data.constant["log_loss"]
-    found = []
-    n_train = cell.name[1]
-    e = cell.estimates[metric.name]
-    if cell.info["status"] != "ok":
-        found.append(f"{cell.info['status']}: {cell.info['reason']}")
-    n_fits = len(cell.own[metric.name].values)
-    if e.n_replicates < n_fits:
-        found.append(f"{n_fits - e.n_replicates} of {n_fits} replicates have no usable fit")
-    if 0 < e.n_replicates < MIN_REPLICATES:
-        found.append(f"{e.n_replicates} replicates say next to nothing about their spread")
-    log_loss = cell.estimates["log_loss"].mean
-    if log_loss >= constant_log_loss:
-        found.append(f"log loss {log_loss:.4f} is no better than the constant predictor's {constant_log_loss:.4f}")
-    p_chance = e.p_below(chance) if metric.is_loss else e.p_above(chance)
-    if e.n_replicates > 1 and p_chance > 0.05:
-        found.append(f"{e.mean:.4f} is not surely better than chance, {chance:.4f}")
-    rare = [
-        name for name, rows in zip(data.classes, data.pool_class_rows, strict=True) if rows * n_train / n_pool < 1
-    ]  # fmt: skip
-    if rare:
-        found.append(f"hardly a row among the {n_train} labels is of class {', '.join(map(repr, rare[:3]))}")
-    if cell.name[0] in failing:
-        n_failed, n_fits = failing[cell.name[0]]
-        found.append(
-            f"{n_failed} of {n_fits} fits of this learner lie far below its others: bands hold no rare failures"
-        )
-    n_groups = e.n_groups
-    if n_groups < min(LEAST_GROUPS, data.n_test):
-        found.append(f"the test rows come in {n_groups} groups: bands of so few are a little too narrow")
-    wrong = cell.estimates["error"].mean * data.n_test
-    if wrong < LEAST_WRONG:
-        found.append(f"{wrong:.1f} of {data.n_test} test rows are wrong: so few say little of the next test set")
-    if n_train > n_pool / 2:
-        shared = f"share about {n_train / n_pool:.0%} of their rows" if n_train < n_pool else "are the whole pool"
-        how = "is extrapolated from smaller sizes" if np.isfinite(e.deviation) else "is not known"
-        found.append(f"any two replicates {shared}; how much draws vary {how}")
-    return found
 
 
 def split_rows(cell: Cell, metric: str) -> Json | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.common.artefacts import Json
+from stages.contract.advice import Until
 from stages.evaluate.laws import MIN_POINTS, Curve
 from stages.evaluate.metrics import Metric
 from stages.evaluate.spread import Array
@@ -108,7 +109,7 @@ def grades(rows: Sequence[Json], metric: Metric) -> list[Json]:
     return found
 
 
-def labels_until(curve: Measured, loss: float) -> Json:
+def labels_until(curve: Measured, loss: float) -> Until:
     """How many labels until the learner's loss is down to `loss`, with an 80 % interval.
 
     Where a measured mean is there already, the first such size. An end of the interval, or the number itself, is None
@@ -117,16 +118,16 @@ def labels_until(curve: Measured, loss: float) -> Json:
     reached = curve.n_train[curve.loss <= loss]
     if len(reached):
         n = round(float(reached[0]))
-        return {"learner": curve.learner, "is_measured": True, "n_labels": n, "low80": n, "high80": n}
-    result: Json = {"learner": curve.learner, "is_measured": False, "n_labels": None, "low80": None, "high80": None}
+        return Until(learner=curve.learner, is_measured=True, n_labels=n, low80=n, high80=n)
+    labels: Json = {"n_labels": None, "low80": None, "high80": None}
     try:
         fit = curve.until(np.inf)
     except ValueError as error:
-        return result | {"not_forecast": str(error)}
+        return Until(learner=curve.learner, is_measured=False, **labels, not_forecast=str(error))
     multiples = np.geomspace(1, REACH, 49)  # eighths of a doubling
     quantiles = fit.quantiles(curve.n_train[-1] * multiples, (0.1, 0.5, 0.9))
     for key, path in zip(("low80", "n_labels", "high80"), quantiles.T, strict=True):
         below = np.flatnonzero(path <= loss)
         if len(below):
-            result[key] = round(float(curve.n_train[-1] * multiples[below[0]]))
-    return result
+            labels[key] = round(float(curve.n_train[-1] * multiples[below[0]]))
+    return Until(learner=curve.learner, is_measured=False, **labels)

@@ -7,15 +7,25 @@ from pydantic import Field, field_validator
 from stages.common.params import Section
 from stages.evaluate.metrics import METRICS
 
+Pairs = list[Annotated[list[str], Field(min_length=2, max_length=2)]]
 
-class Claims(Section):
-    """Which learners the statements are about, and the limits they are tested against."""
+
+class ClaimsAsked(Section):
+    """Which learners the statements are about, and the limits they are tested against; what is None is found in the
+    cells."""
 
     alpha: float = Field(gt=0, lt=0.5)
     simple: str = Field(min_length=1)
-    networks: list[str]
+    networks: list[str] | None
     settled_tau: float = Field(gt=-1, le=1)
-    engineered: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    engineered: Pairs | None
+
+
+class Claims(ClaimsAsked):
+    """With all of them named."""
+
+    networks: list[str]
+    engineered: Pairs
 
 
 class Evaluate(Section):
@@ -26,7 +36,7 @@ class Evaluate(Section):
     seed: int = Field(ge=0)
     smallest_gain: float | None = Field(gt=0)
     smallest_share: float = Field(gt=0, lt=1)
-    claims: Claims
+    claims: ClaimsAsked
 
 
 class Advice(Section):

@@ -5,29 +5,32 @@ import math
 from stages.common import artefacts, params
 from stages.common.artefacts import FIGURES, PREPARED, RESULTS, Json
 from stages.common.command import run
+from stages.common.records import load_records
+from stages.contract.advice import Advice
+from stages.contract.cells import MeasuredCell
+from stages.contract.claims import Claim
+from stages.contract.costs import Costs
+from stages.contract.dataset import Dataset
 from stages.plot import figures
 from stages.plot.figures import Curve
 from stages.plot.params import Plot
-from stages.plot.report import render
+from stages.plot.report import Found, render
 
 
 def main() -> None:
     plot = params.load(Plot, "plot")
     rows = artefacts.load_csv(RESULTS / "curves.csv")
     summary = artefacts.load_json(RESULTS / "metrics.json")
-    cells = artefacts.load_json(RESULTS / "cells.json")
     forecasts = artefacts.load_csv(RESULTS / "forecast.csv")
-    found: Json = {
-        name: artefacts.load_json(RESULTS / f"{name}.json") for name in ("claims", "shapes", "advice", "costs")
-    }
-    found |= {
-        "answer": artefacts.load_text(RESULTS / "answer.txt"),
-        "card": artefacts.load_json(PREPARED / "dataset.json"),
-        "summary": summary,
-        "cells": cells,
-    }
+    found = Found(
+        load_records(PREPARED / "dataset.json", Dataset),
+        load_records(RESULTS / "cells.json", list[MeasuredCell]),
+        load_records(RESULTS / "claims.json", list[Claim]),
+        load_records(RESULTS / "advice.json", Advice),
+        load_records(RESULTS / "costs.json", Costs),
+    )
     metric, metric_label = summary["metric"], summary["metric_label"]
-    marked = {(cell["learner"], cell["n_train"]) for cell in cells if cell["marks"]}
+    marked = {(cell.learner, cell.n_train) for cell in found.cells if cell.marks}
 
     error_levels = levels(summary, "error")
     drawn = {
@@ -54,9 +57,14 @@ def main() -> None:
         artefacts.save_text(FIGURES / f"{name}.svg", svg)
     sizes = sorted({int(row["n_train"]) for row in rows})
     embedded = {titles[name]: svg for name, svg in drawn.items()}
-    found["forecasts"] = forecast_table(forecasts, metric)
-    found["classes"] = class_table(artefacts.load_csv(RESULTS / "classes.csv"), sizes)
-    page = render(embedded, table(rows, metric, sizes, plot), sizes, found)
+    more = {
+        "answer": artefacts.load_text(RESULTS / "answer.txt"),
+        "summary": summary,
+        "shapes": artefacts.load_json(RESULTS / "shapes.json"),
+        "forecasts": forecast_table(forecasts, metric),
+        "classes": class_table(artefacts.load_csv(RESULTS / "classes.csv"), sizes),
+    }
+    page = render(embedded, table(rows, metric, sizes, plot), sizes, found, more)
     artefacts.save_text(RESULTS / "report.html", page)
 
 

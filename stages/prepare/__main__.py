@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common import artefacts, features, params
-from stages.common.artefacts import FEATURES, PREPARED, Json
+from stages.common.artefacts import FEATURES, PREPARED
 from stages.common.command import run
 from stages.common.errors import InputError
+from stages.common.records import save_records
 from stages.common.seeds import seed_from
+from stages.contract import dataset as contract
 from stages.prepare import sources
 from stages.prepare.dependence import told_of_dependence
 from stages.prepare.params import Source
@@ -67,14 +69,14 @@ def main() -> None:
     if source.target and source.split == "random":
         warnings += told_of_dependence(table, pool_rows, source.seed)
     card = data_card(table, source, pool_rows, test_rows, n_dropped, warnings)
-    artefacts.save_json(PREPARED / "dataset.json", card)
+    save_records(PREPARED / "dataset.json", card)
     for warning in warnings:
         print(f"prepare: warning: {warning}")
     for item in table.left_out:
-        print(f"prepare: column {item['column']!r} left out: {item['reason']}")
-    for item in card["dropped"]:
-        if item["rows"]:
-            print(f"prepare: {item['rows']} rows dropped: {item['reason']}")
+        print(f"prepare: column {item.column!r} left out: {item.reason}")
+    for lost in card.dropped:
+        if lost.rows:
+            print(f"prepare: {lost.rows} rows dropped: {lost.reason}")
     print(f"prepare: {source.name}, split {source.split}: pool {len(pool_rows)}, test {len(test_rows)}")
     check_stamp(source.path, read_at_first)  # DVC records the file as it is now
 
@@ -118,7 +120,9 @@ def told_of_repeats(found: Sides) -> list[str]:
 def check_columns(table: Table) -> None:
     """Every column of a user's file is learned from, is the target, or is left out with a reason."""
     if table.file_columns is not None:
-        told = {card["column"] for card in table.columns} | {table.target} | {c["column"] for c in table.left_out}
+        told = (
+            {card.column or card.name for card in table.columns} | {table.target} | {c.column for c in table.left_out}
+        )
         if lost := set(table.file_columns) ^ told:
             raise InputError(f"prepare cannot account for the columns {sorted(lost)}; {REPORT}")
 
@@ -141,7 +145,7 @@ def leaks(table: Table, pool_rows: NDArray[np.int64], seed: int, n_most: int = 1
     most = min(max(0.001 * len(test), 2 * (len(table.classes) - 1)), 0.1 * n_of_others)
     tree = DecisionTreeClassifier(max_leaf_nodes=max(64, 2 * len(table.classes)), random_state=0)
     return [
-        f"the column {card['name']!r} alone predicts the target {table.target!r} almost always: is it known beforehand?"
+        f"the column {card.name!r} alone predicts the target {table.target!r} almost always: is it known beforehand?"
         for i, card in enumerate(table.columns)
         if np.sum(tree.fit(values[fit, i : i + 1], labels[fit]).predict(values[test, i : i + 1]) != labels[test])
         <= most
@@ -155,35 +159,30 @@ def data_card(
     test_rows: NDArray[np.int64],
     n_duplicates: int,
     warnings: list[str],
-) -> Json:
-    """dataset.json: where the data come from and what was done to them. Of the labels it counts those of the pool."""
+) -> contract.Dataset:
     counts = np.bincount(table.labels[pool_rows], minlength=len(table.classes))
-    return {
-        "name": source.name,
-        "title": table.title,
-        "source": table.source,
-        "licence": table.licence,
-        "sha256": table.sha256,
-        "target": table.target,
-        "classes": table.classes,
-        "pool_class_rows": counts.tolist(),
-        "split": {
-            "how": source.split,
-            "meaning": MEANING[source.split],
-            "is_grouped": source.split in COUNTED_BY,
-            "counted_by": COUNTED_BY.get(source.split, "row"),
-        },
-        "rows": {
-            "known": len(table.labels),
-            "pool": len(pool_rows),
-            "test": len(test_rows),
-        },
-        "dropped": [{"reason": reason, "rows": n} for reason, n in table.dropped.items()]
-        + [{"reason": "in the pool with exactly the features of a test row", "rows": n_duplicates}],
-        "columns": table.columns,
-        "left_out": table.left_out,
-        "warnings": warnings,
-    }
+    dropped = table.dropped | {"in the pool with exactly the features of a test row": n_duplicates}
+    return contract.Dataset(
+        name=source.name,
+        title=table.title,
+        source=table.source,
+        licence=table.licence,
+        sha256=table.sha256,
+        target=table.target,
+        classes=table.classes,
+        pool_class_rows=counts.tolist(),
+        split=contract.Split(
+            how=source.split,
+            meaning=MEANING[source.split],
+            is_grouped=source.split in COUNTED_BY,
+            counted_by=COUNTED_BY.get(source.split, "row"),
+        ),
+        rows=contract.Rows(known=len(table.labels), pool=len(pool_rows), test=len(test_rows)),
+        dropped=[contract.Dropped(reason=reason, rows=n) for reason, n in dropped.items()],
+        columns=table.columns,
+        left_out=table.left_out,
+        warnings=warnings,
+    )
 
 
 if __name__ == "__main__":

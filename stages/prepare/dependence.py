@@ -112,13 +112,13 @@ def _columns(table: Table, rows: NDArray[np.int64]) -> list[_Column]:
     numeric, categorical = table.features.blocks.values()
     n_numeric = numeric.shape[1]
     for i, card in enumerate(table.columns):
-        is_date = card["description"].startswith(("date", "timestamp"))
-        if is_date and not card["name"].endswith("(days)"):
+        is_date = card.description.startswith(("date", "timestamp"))
+        if is_date and not card.name.endswith("(days)"):
             continue
         block, at = (numeric, i) if i < n_numeric else (categorical, i - n_numeric)
         values = np.asarray(block[rows, at], np.float32)
         if is_date or np.array_equal(values, np.round(values), equal_nan=True):
-            found.append(_Column(card["column"], is_date, i < n_numeric, np.nan_to_num(values, nan=-1e30)))
+            found.append(_Column(card.column or card.name, is_date, i < n_numeric, np.nan_to_num(values, nan=-1e30)))
             if len(found) > MOST_WHOLE:
                 return []
     return found
@@ -178,7 +178,7 @@ def _in_common(
         return 0.0
     features, labels = table.features[rows[taken]], table.labels[rows[taken]]
     values = np.column_stack(features.flat()).astype(np.float64)
-    is_own = [card["column"] == candidate.name and not card["name"].endswith(CYCLES) for card in table.columns]
+    is_own = [card.column == candidate.name and not card.name.endswith(CYCLES) for card in table.columns]
     values = values[:, [i for i, own in enumerate(is_own) if not own and not _is_constant(values[:, i], codes)]]
     # Two sides of about as many rows: every other class by frequency.
     frequency = np.argsort(np.argsort(-np.bincount(labels), kind="stable"), kind="stable")

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.common.features import Features, tables
 from stages.common.sampling import stratified_order
 from stages.common.seeds import seed_from
+from stages.contract.dataset import Column, LeftOut
 from stages.prepare.repeats import Repeats, are_copies, repeating
 
 LEAST_GROUPS = 4  # of the pool
@@ -20,7 +20,7 @@ LEAST_GROUPS = 4  # of the pool
 class Table:
     """What a source hands over: every row with a known label, in the source's order.
 
-    features: (n_rows,), in memory or on disk; columns: the card of each column: name, kind, description, missing.
+    features: (n_rows,), in memory or on disk; columns: the card of each column.
     labels: (n_rows,) int64, index into `classes`.
     groups, times: (n_rows,) int64 group of each row and its place in time, None where rows have none.
     n_read: rows of the source as it lies there; dropped: reason -> number of those left out.
@@ -35,13 +35,13 @@ class Table:
     target: str
     classes: list[str]
     features: Features
-    columns: list[Json]
+    columns: list[Column]
     labels: NDArray[np.int64]
     n_read: int
     groups: NDArray[np.int64] | None = None
     times: NDArray[np.int64] | None = None
     dropped: dict[str, int] = field(default_factory=dict)
-    left_out: list[Json] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     file_columns: list[str] | None = None
 
@@ -58,16 +58,18 @@ def encode(columns: pd.DataFrame) -> Features:
     return tables(np.ascontiguousarray(numeric + np.float32(0)), categorical.astype(np.int32))
 
 
-def cards(columns: pd.DataFrame, descriptions: dict[str, str]) -> list[Json]:
+def cards(columns: pd.DataFrame, descriptions: dict[str, str]) -> list[Column]:
     """Name, kind, description and number of missing values of each column."""
-    found: list[Json] = []
-    for name in columns:
-        values = columns[name]
-        card: Json = {"name": str(name), "kind": "numeric", "description": descriptions[str(name)]}
-        card["missing"] = int(values.isna().sum())
+    found = []
+    for name in map(str, columns):
+        values, description = columns[name], descriptions[name]
+        missing = int(values.isna().sum())
         if isinstance(values.dtype, pd.CategoricalDtype):
-            card |= {"kind": "categorical", "categories": [str(c) for c in values.cat.categories]}
-        found.append(card)
+            categories = [str(c) for c in values.cat.categories]
+            found.append(Column(name=name, kind="categorical", description=description, missing=missing,
+                                categories=categories))  # fmt: skip
+        else:
+            found.append(Column(name=name, kind="numeric", description=description, missing=missing))
     return found
 
 

@@ -80,6 +80,26 @@ class Learner(Protocol):
         """Class probabilities (n_jobs, n_rows, n_classes) of the fitted jobs with these indices."""
 
 
+@dataclass(frozen=True)
+class Hardware:
+    """What fits run on. accelerator: cpu | cuda | mps; precision: in Lightning's words."""
+
+    accelerator: str
+    precision: Literal["32-true", "bf16-mixed", "32-mixed", "64-true"]
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A learner. estimator: what is fitted, as cell.json says it; packages: that make its fits, besides numpy, scipy
+    and scikit-learn."""
+
+    learner: Learner
+    hardware: Hardware
+    estimator: str
+    packages: list[str]
+
+
 def in_all(first: Record, again: Record) -> Record:
     """The record of a fit on all rows, whose length and validation loss the first found: operations are those of both,
     and what was amiss with either is, the worse first."""

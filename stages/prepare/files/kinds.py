@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from stages.common.artefacts import Json
 from stages.common.errors import InputError
+from stages.contract.dataset import LeftOut
 from stages.prepare.files.database import CODE, DATES, NUMBERS, ZONE, Column, Rows, quoted
 from stages.prepare.files.questions import (
     LEAST_NUMBERS,
@@ -27,7 +27,7 @@ ROW_LABELS = re.compile(r"__index_level_\d+__")  # as pandas calls a frame's lab
 LIMIT = r"^(?:[<>≤≥]=?\s*([-+]?\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*\+)$"  # <0.05, >= 3, 1000+
 
 
-def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column], list[Json], list[str]]:
+def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column], list[LeftOut], list[str]]:
     """The columns to learn from, those left out and why, and what the user should look at."""
     columns, left_out, warnings = [], [], []
     for i, name in enumerate(rows.names):
@@ -35,7 +35,7 @@ def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column],
         if key in special:
             continue
         if ROW_LABELS.fullmatch(name):
-            left_out.append({"column": name, "reason": "row labels that pandas wrote beside the data"})
+            left_out.append(LeftOut(column=name, reason="row labels that pandas wrote beside the data"))
             continue
         notes = _with_words_among_them(rows, key, name) if rows.type(key) == "VARCHAR" else []
         warnings += notes
@@ -43,11 +43,11 @@ def learnable(rows: Rows, special: set[str], target: str) -> tuple[list[Column],
         known, low, high = rows.one(f"SELECT count({key}), min({key}), max({key}) FROM rows")
         _refuse_infinities(rows, key, name, kind)
         if known == 0 or (low == high and known == rows.n_rows):
-            left_out.append({"column": name, "reason": "constant" if known else "empty"})
+            left_out.append(LeftOut(column=name, reason="constant" if known else "empty"))
         elif kind == "VARCHAR" and (what := written_otherwise(rows, key, known)):
             raise InputError(f"{rows.path}: the column {name!r} holds {what}, or drop the column")
         elif _is_id(rows, key, name, kind, known, low, high):
-            left_out.append({"column": name, "reason": "every row has its own value, so it looks like an id"})
+            left_out.append(LeftOut(column=name, reason="every row has its own value, so it looks like an id"))
         else:
             columns.append(Column(key, name, kind, _kind(kind), rows.n_rows - known, _origin(kind, low, high)))
             warnings += oddities(rows, columns[-1], known) + thousands(rows, columns[-1])

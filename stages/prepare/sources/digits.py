@@ -6,6 +6,7 @@ import numpy as np
 
 from stages.common.errors import InputError
 from stages.common.features import Features
+from stages.contract.dataset import Column
 from stages.prepare.params import Source
 from stages.prepare.tables import Table
 
@@ -28,7 +29,7 @@ def load(_: Source) -> Table:
         target="which digit the image shows",
         classes=[str(digit) for digit in bunch.target_names],
         features=Features("images", {"pixels": pixels.reshape(-1, 8, 8, 1).astype(np.uint8)}),
-        columns=[{"name": "image", "kind": "pixels", "description": "8 x 8, brightness from 0 to 16", "missing": 0}],
+        columns=[Column(name="image", kind="pixels", description="8 x 8, brightness from 0 to 16", missing=0)],
         labels=bunch.target.astype(np.int64),
         n_read=len(pixels),
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stages.common.errors import InputError
 from stages.common.features import Features
+from stages.contract.dataset import Column
 from stages.prepare.params import Source
 from stages.prepare.sources import openml
 from stages.prepare.tables import Table
@@ -43,7 +44,7 @@ def load(_: Source) -> Table:
         target="what the image shows",
         classes=CLASSES,
         features=Features("images", {"pixels": pixels.reshape(-1, SIDE, SIDE, 1)}),
-        columns=[{"name": "image", "kind": "pixels", "description": "28 x 28, brightness to 255", "missing": 0}],
+        columns=[Column(name="image", kind="pixels", description="28 x 28, brightness to 255", missing=0)],
         labels=labels.astype(np.int64),
         n_read=len(pixels),
     )

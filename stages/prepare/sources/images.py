@@ -13,6 +13,7 @@ from stages.common import provenance
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.common.features import Features
+from stages.contract.dataset import Column
 from stages.prepare.params import Asked
 from stages.prepare.sizes import study_of
 from stages.prepare.tables import Table
@@ -49,7 +50,7 @@ def load(asked: Asked) -> Table:
         target="the class that the folder names" if path.is_dir() else "the label beside the image",
         classes=found.classes,
         features=Features("images", {"pixels": found.pixels}),
-        columns=[{"name": "image", "kind": "pixels", "description": f"{height} x {width}, {colours}", "missing": 0}],
+        columns=[Column(name="image", kind="pixels", description=f"{height} x {width}, {colours}", missing=0)],
         labels=found.labels,
         n_read=found.n_read,
         dropped=found.dropped,

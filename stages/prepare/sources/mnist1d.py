@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from stages.common.features import Features
 from stages.common.seeds import seed_from
+from stages.contract.dataset import Column
 from stages.prepare.params import Source
 from stages.prepare.tables import Table
 
@@ -52,7 +53,7 @@ def load(source: Source) -> Table:
         target="which digit the signal shows",
         classes=[str(digit) for digit in range(10)],
         features=Features("signals", {"values": numbers}),
-        columns=[{"name": name, "kind": "numeric", "description": "height", "missing": 0} for name in names],
+        columns=[Column(name=name, kind="numeric", description="height", missing=0) for name in names],
         labels=labels.astype(np.int64),
         n_read=len(numbers),
     )

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.common.features import Features, tables
+from stages.contract.dataset import Column as Card
+from stages.contract.dataset import LeftOut
 from stages.prepare.files.database import DATES, NUMBERS, Column, Rows
 from stages.prepare.files.kinds import expressions, learnable
 from stages.prepare.files.reading import opened
@@ -78,7 +80,7 @@ def load(asked: Asked) -> Table:
             times=times,
             dropped=dropped,
             left_out=left_out
-            + [{"column": name.strip(), "reason": f"names the rows' {role}"} for name, role in _roles(asked)],
+            + [LeftOut(column=name.strip(), reason=f"names the rows' {role}") for name, role in _roles(asked)],
             warnings=rows.notes + notes + told_of_case(classes, asked.target) + warnings,
             file_columns=rows.names,
         )
@@ -108,21 +110,21 @@ def _check_groups(rows: Rows, group: str, target: str, asked: Asked) -> None:
         raise InputError(f"dataset.group={asked.group!r}: {what}, {remedy}")
 
 
-def encoded(rows: Rows, columns: Sequence[Column]) -> tuple[Features, list[Json]]:
+def encoded(rows: Rows, columns: Sequence[Column]) -> tuple[Features, list[Card]]:
     """The features in unnamed files on disk, and a card of every column they hold."""
-    numeric: list[tuple[str, Json]] = []  # SQL expression, card
-    categorical: list[tuple[str, Json, pd.Index]] = []
+    numeric: list[tuple[str, Card]] = []  # SQL expression, card
+    categorical: list[tuple[str, Card, pd.Index]] = []
     for column in columns:
         for name, kind, expression in expressions(column):
-            card: Json = {"name": name, "kind": kind, "description": column.type.lower(), "missing": column.missing}
-            card["column"] = column.name
+            card = Card(name=name, kind=kind, description=column.type.lower(), missing=column.missing,
+                        column=column.name)  # fmt: skip
             if kind == "numeric":
                 numeric.append((f"CAST({expression} AS FLOAT)", card))
             else:
                 known = f"SELECT {expression} AS v FROM rows WHERE v IS NOT NULL GROUP BY v"
                 values = sorted(rows.values(f"{known} ORDER BY count(*) DESC, v LIMIT {MOST_CATEGORIES}"))
                 listed = {"categories": [str(value) for value in values[:MOST_LISTED]], "n_categories": len(values)}
-                categorical.append((expression, card | listed, pd.Index(values, dtype=object)))
+                categorical.append((expression, card.model_copy(update=listed), pd.Index(values, dtype=object)))
     numbers = _on_disk(rows.n_rows, len(numeric), "f4")
     codes = _on_disk(rows.n_rows, len(categorical), "i4")
     values_of = [e for e, _ in numeric] + [e for e, _, _ in categorical]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.common.features import Features
+from stages.contract.dataset import Column
 from stages.prepare.packages import checked_folder
 from stages.prepare.params import Source
 from stages.prepare.tables import Table
@@ -67,7 +68,7 @@ def load(_: Source) -> Table:
         target="the language in which the word is most frequent",
         classes=NAMES,
         features=Features("words", {"letters": letters}),
-        columns=[{"name": "word", "kind": "letters", "description": "2 to 24 Latin letters", "missing": 0}],
+        columns=[Column(name="word", kind="letters", description="2 to 24 Latin letters", missing=0)],
         labels=labels,
         n_read=n_entries,
         dropped={

@@ -2,32 +2,23 @@
 
 import logging
 import warnings
-from dataclasses import dataclass
-from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 
-
-@dataclass(frozen=True)
-class Hardware:
-    """What the Trainer runs on."""
-
-    accelerator: str  # cpu | cuda | mps
-    name: str
-    precision: Literal["bf16-mixed", "32-true"]  # Lightning's words
+from stages.train.jobs import Hardware
 
 
 def find_hardware() -> Hardware:
     """The accelerator, and bfloat16 where the hardware multiplies it natively; found by capability, never by timing."""
     if torch.cuda.is_available():
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Hardware("cuda", torch.cuda.get_device_name(), "bf16-mixed" if has_bf16 else "32-true")
+        return Hardware("cuda", "bf16-mixed" if has_bf16 else "32-true", torch.cuda.get_device_name())
     if torch.backends.mps.is_available():
-        return Hardware("mps", "Apple GPU", "32-true")
+        return Hardware("mps", "32-true", "Apple GPU")
     capabilities = torch.cpu.get_capabilities()
     has_bf16 = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return Hardware("cpu", str(capabilities.get("cpu_name", "CPU")), "bf16-mixed" if has_bf16 else "32-true")
+    return Hardware("cpu", "bf16-mixed" if has_bf16 else "32-true", str(capabilities.get("cpu_name", "CPU")))
 
 
 def trainer(hardware: Hardware, n_looks: int) -> pl.Trainer:
@@ -39,7 +30,7 @@ def trainer(hardware: Hardware, n_looks: int) -> pl.Trainer:
     return pl.Trainer(
         accelerator=hardware.accelerator,
         devices=1,
-        precision=hardware.precision,
+        precision=hardware.precision,  # type: ignore[arg-type]  # `32-mixed` is boosting's
         max_epochs=n_looks,
         deterministic=True,
         barebones=True,

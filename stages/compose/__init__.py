@@ -1,0 +1,1 @@
+"""conf/ and overrides become params.yaml."""
