@@ -143,7 +143,7 @@ def holds_labels(horizon: int, curves: Sequence[Seen]) -> bool | None:
     if seen.later > (1 - LEAST_IMPROVING) * seen.curve.loss.min():
         return None
     found = labels_until(seen.curve, seen.later)
-    low, high = (np.inf if found[key] is None else found[key] for key in ("low80", "high80"))
+    low, high = (np.inf if n is None else n for n in (found.low80, found.high80))
     return bool(low <= horizon * float(seen.curve.n_train[-1]) <= high)
 
 

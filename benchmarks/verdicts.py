@@ -28,12 +28,13 @@ from scipy.stats import binomtest
 
 from stages.evaluate import claims
 from stages.evaluate.claims import LISTED_FIRST, TUNED
-from stages.evaluate.curves import LEAST_GROUPS, LEAST_WRONG
+from stages.evaluate.crossing import MOST_SHARED, Crossed
 from stages.evaluate.estimates import Scores, holm
+from stages.evaluate.marks import LEAST_GROUPS, LEAST_WRONG
 from stages.evaluate.metrics import METRICS, roc_auc
 from stages.evaluate.params import Claims
-from stages.evaluate.spread import MOST_SHARED, CellName, Crossed
 from stages.evaluate.study import Study
+from stages.evaluate.sums import CellName
 
 Array = NDArray[np.float64]
 Curves = Mapping[str, Sequence[float]]

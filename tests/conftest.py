@@ -35,8 +35,7 @@ def asked_of(name: str, **said: object) -> Asked:
 @pytest.fixture(scope="session")
 def default_params(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """params.yaml of conf/ alone, whatever overrides the work tree's own records."""
-    from stages.compose import __main__ as command
-    from stages.compose import checking, composing
+    from stages.compose import composing
 
     path = tmp_path_factory.mktemp("params") / "params.yaml"
     before = Path.cwd()

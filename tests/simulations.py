@@ -9,8 +9,8 @@ from scipy.special import ndtr
 
 from stages.evaluate.estimates import Scores
 from stages.evaluate.metrics import accuracy
-from stages.evaluate.spread import CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import CellName
 
 
 def simulated_predictions(

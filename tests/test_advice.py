@@ -10,7 +10,7 @@ from stages.evaluate.advice import Advised, Option, advise, decide
 from stages.evaluate.forecast import measured_curves
 from stages.evaluate.joint_law import fit_joint_law, non_negative_least_squares
 from stages.evaluate.params import AdviceRules
-from stages.evaluate.spread import CellName
+from stages.evaluate.sums import CellName
 from tests.simulations import simulated_study
 
 SIZES = [1024 * 2**i for i in range(7)]

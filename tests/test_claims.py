@@ -14,8 +14,8 @@ from stages.evaluate import claims, shapes
 from stages.evaluate.claims import LISTED_FIRST, STATEMENTS, TUNED, _tau
 from stages.evaluate.estimates import Scores
 from stages.evaluate.params import Claims
-from stages.evaluate.spread import CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import CellName
 from tests import simulations
 
 SIZES = [1024, 131_072, 524_288, 1_048_576]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.compose import __main__ as command
-from stages.compose import checking, composing
 from stages.common import artefacts
 from stages.common.errors import InputError
+from stages.compose import __main__ as composer
+from stages.compose import checking, composing
 from tests.conftest import ROOT
 
 
@@ -24,7 +24,7 @@ def read() -> dict:
 
 def run_compose(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr(sys, "argv", ["compose", *arguments])
-    command.main()
+    composer.main()
 
 
 def test_params_yaml_is_what_conf_and_its_recorded_overrides_give(monkeypatch):

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.compose import __main__ as command
-from stages.compose import checking, composing
 from stages.common.errors import InputError
+from stages.compose import composing
 from stages.prepare.sources import images
 from stages.prepare.tables import split
 from tests.conftest import asked_of, source_of

@@ -137,7 +137,7 @@ def test_held_out_rows_do_not_touch_what_is_fitted_before_a_learner(config, blob
     kind = parse(config)
     draw = draw_of(features, labels, slice(0, 300))
     blocks = draw.validation.blocks
-    far = tables(blocks["numeric"] * 1e6, blocks["categorical"] + 10)
+    far = tables(blocks["numeric"] * np.float32(1e6), blocks["categorical"] + 10)
     inputs = []
     for held, held_labels in ((draw.validation, draw.validation_labels), (far, 1 - draw.validation_labels)):
         learner: Any = make_learner(kind, 2, threads=1).learner

@@ -12,9 +12,8 @@ import pytest
 import sklearn.datasets._openml as protocol
 import yaml
 
-from stages.compose import __main__ as command
-from stages.compose import checking, composing
 from stages.common.errors import InputError
+from stages.compose import composing
 from stages.prepare.sources import openml
 from tests.conftest import asked_of, source_of
 

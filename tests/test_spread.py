@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stages.evaluate.spread import Crossed, Spread
+from stages.evaluate.crossing import Crossed
+from stages.evaluate.spread import Spread
 
 SIZES = (64, 128, 256, 512, 1024)
 LEARNERS = ("a", "b", "c", "d")

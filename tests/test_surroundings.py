@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from stages.compose import __main__ as command
-from stages.compose import checking, composing
 from stages.common.errors import InputError
+from stages.compose import __main__ as composer
+from stages.compose import composing
 from tests.conftest import ROOT
 
 
@@ -77,7 +77,7 @@ def test_a_shadow_of_a_learners_file_is_no_learner(workspace):
 
 def composed_by(monkeypatch, *arguments: str) -> dict:
     monkeypatch.setattr(sys, "argv", ["compose", "--reset", *arguments])
-    command.main()
+    composer.main()
     return yaml.safe_load(Path("params.yaml").read_text())
 
 
@@ -103,7 +103,7 @@ def test_names_are_taken_as_they_stand(file, target, workspace, monkeypatch):
     first = composed_by(monkeypatch, "--table", file, "--target", target)
     assert (first["dataset"]["path"], first["dataset"]["target"]) == (file, target)
     monkeypatch.setattr(sys, "argv", ["compose"])
-    command.main()  # from what is recorded
+    composer.main()  # from what is recorded
     assert yaml.safe_load(Path("params.yaml").read_text()) == first
 
 
@@ -146,5 +146,5 @@ def test_an_override_is_recorded_as_it_was_typed_and_followed_when_composed_agai
     assert found["train"]["seed"] == 7
     assert "train.seed=${dataset.seed}" in found["compose"]["overrides"]
     monkeypatch.setattr(sys, "argv", ["compose", "dataset.seed=8"])
-    command.main()
+    composer.main()
     assert yaml.safe_load(Path("params.yaml").read_text())["train"]["seed"] == 8

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from stages.compose import __main__ as command
-from stages.compose import checking, composing
 from stages.common import artefacts
 from stages.common.artefacts import PREPARED
 from stages.common.errors import InputError
 from stages.common.features import LAYOUT, load_features
+from stages.compose import __main__ as composer
+from stages.compose import checking, composing
 from stages.prepare import __main__ as prepare
 from stages.prepare.params import Asked, Source
 from stages.prepare.sizes import sizes_up_to
@@ -160,7 +160,7 @@ def test_composing_finds_rows_sizes_and_split_in_the_file(workspace, monkeypatch
     monkeypatch.setattr(
         sys, "argv", ["compose", "dataset=table", "dataset.path=my.csv", "dataset.target=y", "dataset.group=who"]
     )
-    command.main()
+    composer.main()
     dataset = yaml.safe_load(Path("params.yaml").read_text())["dataset"]
     assert (dataset["n_rows"], dataset["n_test"], dataset["split"]) == (400, 100, "group")
     assert dataset["sizes"]["quick"] == [32, 64, 128, 300]  # the pool itself last

@@ -24,8 +24,8 @@ from stages.evaluate.estimates import Scores
 from stages.evaluate.marks import Data, marks
 from stages.evaluate.metrics import METRICS, Metric, constant_values
 from stages.evaluate.params import Advice, AdviceRules, Claims, Evaluate, OfPicture
-from stages.evaluate.spread import CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import CellName
 
 Groups = NDArray[np.int64] | None
 

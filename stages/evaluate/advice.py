@@ -11,8 +11,8 @@ from stages.evaluate.joint_law import JointLaw, fit_joint_law
 from stages.evaluate.laws import MIN_POINTS
 from stages.evaluate.metrics import Metric
 from stages.evaluate.params import AdviceRules
-from stages.evaluate.spread import Array, CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import Array, CellName
 
 LEVELS = np.linspace(0.005, 0.995, 199)  # of the quantiles that stand for a predictive distribution
 N_LAWS = 300  # resamples to which the joint law is fitted

@@ -8,7 +8,7 @@ from stages.contract.cell import Timing
 from stages.contract.costs import CellCost, Costs, NextCell, Price, TuningCost
 from stages.evaluate.advice import Advised, Option, Telling
 from stages.evaluate.params import AdviceRules
-from stages.evaluate.spread import CellName
+from stages.evaluate.sums import CellName
 
 
 def costs_of(

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from stages.common.artefacts import Json
 from stages.contract import cell as contract
+from stages.evaluate.crossing import Crossed, mean_squares
 from stages.evaluate.estimates import Estimate, Scores, Split, estimate, square_of, variance_split
 from stages.evaluate.metrics import METRICS, Metric
-from stages.evaluate.spread import Array, CellName, Crossed, Spread, mean_squares
+from stages.evaluate.spread import Spread
+from stages.evaluate.sums import Array, CellName
 
 COLUMNS = [
     "learner", "n_train", "metric", "mean", "low", "high", "n_replicates", "n_parameters", "train_flops",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
 
-from stages.evaluate.spread import Array
+from stages.evaluate.sums import Array
 
 MAX_DEVIATE = 8.0  # normal deviates beyond are p values of 0
 K = TypeVar("K")

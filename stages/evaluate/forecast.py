@@ -9,8 +9,8 @@ from stages.common.artefacts import Json
 from stages.contract.advice import Until
 from stages.evaluate.laws import MIN_POINTS, Curve
 from stages.evaluate.metrics import Metric
-from stages.evaluate.spread import Array
 from stages.evaluate.study import Study
+from stages.evaluate.sums import Array
 
 FACTORS = (2, 4, 8)  # times the largest size: how far a forecast looks ahead, and how much a backtest hides
 LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)

@@ -6,8 +6,8 @@ import numpy as np
 
 from stages.common.artefacts import Json
 from stages.evaluate.estimates import holm
-from stages.evaluate.spread import Array
 from stages.evaluate.study import Study
+from stages.evaluate.sums import Array
 
 
 def last_steps(study: Study, confidence: float) -> list[Json]:

@@ -22,77 +22,28 @@ Rare failures. Where a fit lies far below the learner's others, its cells' varia
 is less than their plain mean.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import polygamma, psi
+from scipy.special import polygamma
 
-Array = NDArray[np.float64]
-CellName = tuple[str, int]  # learner, n_train
-MOST_SHARED = 0.5  # of the pool: above it a variance over replicates says too little of that over draws
-BESIDE_INTERACTION = 0.75  # standard errors of the total that are added to what is not interaction
-CAUTION = 2.0  # by which the mean squares of a crossing are moved
+from stages.evaluate.crossing import MOST_SHARED, Crossed, draw_share
+from stages.evaluate.moderation import bias, failures, trigamma_inverse
+from stages.evaluate.sums import Array, CellName, Sums, Variance
+
 LEAST_FOR_SCATTER = 8  # degrees of freedom, below which how variances scatter is not known and none is moderated
 LEAST_STEPS = 8  # from which is seen how a draw's values go together from size to size
 MOST_IN_COMMON = 0.5  # of the variances of two draws, one of which is half of the other
-FAILURE = 8.0  # times the learner's usual distance from the median: what lies so far below is a failure
 MOST_FREEDOM = 1000.0
-
-
-class Crossed(NamedTuple):
-    """Values (k, k) of k draws, each with each of k initialisations, and the shares (k, k, n_groups) of test rows, or
-    of these the mean squares of draws, of initialisations and of the rest alone."""
-
-    n_train: int
-    values: Array
-    shares: Array
-    of_rows: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Variance:
-    """Of one fit over fresh draws and initialisations.
-
-    draw: the share that comes from the draw of the rows, of what is not the interaction with test rows; shared: what
-    two draws have in common of it.
-    """
-
-    total: float
-    interaction: float
-    draw: float
-    freedom: float
-    shared: float
-
-    def of_mean(self, n_replicates: int) -> float:
-        """Of the mean over so many replicates whose draws share rows."""
-        kept = self.shared + (1 - self.shared) / n_replicates
-        # The interaction is known, so all that errs in the total errs in the rest of it.
-        cautious = self.total - self.interaction + BESIDE_INTERACTION * self.total * np.sqrt(2 / self.freedom)
-        of_draws = self.draw * min(self.total, cautious)
-        return of_draws * kept + (self.total - of_draws) / n_replicates
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A weighted sum of cells over the replicates that have all of it."""
-
-    variance: float
-    interaction: float
-    freedom: int
 
 
 class Spread:
     """Of a study's cells by one metric.
 
-    values: (n_replicates,) of each cell, NaN where there is no usable fit, higher is better; shares: (n_replicates,
-    n_groups) of test rows, or where cells are looked at one by one their inner products (n_replicates, n_replicates),
-    as `products`; without either the interaction counts as part of the fits' values; n_pool: rows that draws are cut
-    from, infinite where they are fresh; crossed: by learner.
+    values, shares, products: see `Sums`, higher is better; n_pool: rows that draws are cut from, infinite where they
+    are fresh; crossed: by learner.
     """
 
     def __init__(
@@ -103,10 +54,8 @@ class Spread:
         shares: Mapping[CellName, Array] | None = None,
         products: Mapping[CellName, Array] | None = None,
     ):
-        self.products = products or {}
-        self.values, self.n_pool, self.crossed, self.shares = values, n_pool, crossed or {}, shares or {}
-        self._place = {cell: i for i, cell in enumerate(values)}
-        self._stacked = np.stack(list(values.values())) if values else np.empty((0, 0))
+        self.values, self.n_pool, self.crossed = values, n_pool, crossed or {}
+        self._sums = Sums(values, shares or {}, products or {})
         self._families: dict[tuple[tuple[str, int, float], ...], list[tuple[float, int, float]]] = {}
         self._draw_shares: dict[tuple[tuple[str, float], ...], float] = {}
         learners = [name for name, _ in values]
@@ -117,11 +66,11 @@ class Spread:
 
         Its total is NaN where it cannot be known: above MOST_SHARED of the pool without a size below.
         """
-        seen = self._seen(weights)
+        seen = self._sums.seen(weights)
         if seen is None:
             return None
         draw, shared = self._draw_share(weights), self._shared(weights)
-        total, freedom = _over_fresh(seen, draw, min(shared, MOST_SHARED)), float(seen.freedom)
+        total, freedom = seen.over_fresh(draw, min(shared, MOST_SHARED)), float(seen.freedom)
         family = self._family(weights, draw)
         if family:
             logs, freedoms, places = (np.array(of) for of in zip(*family, strict=True))
@@ -130,7 +79,7 @@ class Spread:
             others = places != own
             centre, worth = total, 0.0
             if others.any():
-                centre = float(np.exp(np.average((at_place - _bias(freedoms))[others], weights=freedoms[others])))
+                centre = float(np.exp(np.average((at_place - bias(freedoms))[others], weights=freedoms[others])))
                 worth = self._worth(freedoms[others])
             if shared > MOST_SHARED:
                 total, freedom = centre, max(1.0, worth) if self.prior_freedom else freedom
@@ -146,23 +95,15 @@ class Spread:
     @cached_property
     def failing(self) -> dict[str, tuple[int, int]]:
         """Learners of which some fits lie far below the others: how many, and of how many."""
-        found = {}
-        for learner in dict.fromkeys(name for name, _ in self.values):
-            cells = [(n, values[np.isfinite(values)]) for (name, n), values in self.values.items() if name == learner]
-            cells = [(n, usable) for n, usable in cells if len(usable) >= 3]
-            # Both by the slope of all learners and by its own, so that none is called failing for another slope.
-            n_failed = min((_n_far_below(cells, slope) for slope in (self.slope, self._slope_of(learner))), default=0)
-            if n_failed:
-                found[learner] = (n_failed, sum(len(usable) for _, usable in cells))
-        return found
+        # Both by the slope of all learners and by its own, so that none is called failing for another slope.
+        return failures(self.values, lambda learner: (self.slope, self._slope_of(learner)))
 
     def _slope_of(self, learner: str) -> float:
         """Of one learner's log variances alone, 0 or below."""
         if learner not in self._lines:
             return self.slope
-        logs, freedoms, places = self._lines[learner]
-        x = places - np.average(places, weights=freedoms)
-        return min(0.0, float((freedoms * x * logs).sum() / (freedoms * x**2).sum())) if x.any() else self.slope
+        top, bottom = self._moments(learner)
+        return min(0.0, top / bottom) if bottom else self.slope
 
     @cached_property
     def _lines(self) -> dict[str, tuple[Array, Array, Array]]:
@@ -178,26 +119,29 @@ class Spread:
     @cached_property
     def slope(self) -> float:
         """Of log variance against log n, 0 or below."""
-        top = bottom = 0.0
-        for logs, freedoms, places in self._lines.values():
-            x = places - np.average(places, weights=freedoms)
-            top += float((freedoms * x * logs).sum())
-            bottom += float((freedoms * x**2).sum())
+        moments = [self._moments(learner) for learner in self._lines]
+        top, bottom = sum(of for of, _ in moments), sum(of for _, of in moments)
         return min(0.0, top / bottom) if bottom > 0 else 0.0
+
+    def _moments(self, learner: str) -> tuple[float, float]:
+        """Of a learner's log variances with log n, and of log n, around its mean."""
+        logs, freedoms, places = self._lines[learner]
+        x = places - np.average(places, weights=freedoms)
+        return float((freedoms * x * logs).sum()), float((freedoms * x**2).sum())
 
     @cached_property
     def prior_freedom(self) -> float:
         """What the line is worth: from how log variances scatter around it, beyond their degrees of freedom."""
         squares, expected, n = 0.0, 0.0, -1
         for logs, freedoms, places in self._lines.values():
-            around = logs - _bias(freedoms) - self.slope * places
+            around = logs - bias(freedoms) - self.slope * places
             squares += float(((around - around.mean()) ** 2).sum())
             n += len(logs) - 1
             expected += float(polygamma(1, freedoms / 2).mean()) * (len(logs) - 1)
         if n < LEAST_FOR_SCATTER:
             return 0.0
         excess = squares / n - expected / (n + 1)
-        return min(MOST_FREEDOM, 2 * _trigamma_inverse(excess)) if excess > 1e-3 else MOST_FREEDOM
+        return min(MOST_FREEDOM, 2 * trigamma_inverse(excess)) if excess > 1e-3 else MOST_FREEDOM
 
     @cached_property
     def _neighbours(self) -> list[tuple[CellName, CellName, float, float]]:
@@ -231,7 +175,8 @@ class Spread:
 
     def _worth(self, freedoms: Array) -> float:
         """The degrees of freedom of a line through so many variances."""
-        apart = np.abs(np.subtract.outer(np.arange(len(freedoms)), np.arange(len(freedoms))))
+        places = np.arange(len(freedoms))
+        apart = np.abs(places[:, None] - places)
         news = len(freedoms) / float((self._in_common**apart).sum())
         return min(self.prior_freedom, float(freedoms.sum()) * news)
 
@@ -259,39 +204,6 @@ class Spread:
         error = float(np.sqrt((((r - found * e) * e) ** 2).sum())) / of_all
         return float(np.clip(found - error, 0, 1))
 
-    def _seen(self, weights: Mapping[CellName, float]) -> _Seen | None:
-        """Over the replicates that have all of the sum; None where these are fewer than two."""
-        if any(cell not in self._place for cell in weights):
-            return None
-        at, of_cells = [self._place[cell] for cell in weights], np.array(list(weights.values()), dtype=np.float64)
-        summed = of_cells @ self._stacked[at]
-        is_usable = np.isfinite(summed)
-        if (n := int(np.count_nonzero(is_usable))) < 2:
-            return None
-        usable = summed[is_usable] - summed[is_usable][0]  # of ties exactly 0
-        around = usable - usable.sum() / n
-        interaction = 0.0
-        if self.products and len(at) == 1:
-            products = of_cells[0] ** 2 * self.products[next(iter(weights))][np.ix_(is_usable, is_usable)]
-            interaction = max(0.0, float(np.trace(products)) - float(products.sum()) / n) / (n - 1)
-        elif self.shares:
-            pairs = self._products[at][:, at].reshape(len(at) ** 2, -1)
-            products = (np.outer(of_cells, of_cells).ravel() @ pairs).reshape(len(summed), len(summed))
-            if n < len(summed):
-                products = products[is_usable][:, is_usable]
-            interaction = max(0.0, float(np.trace(products)) - float(products.sum()) / n) / (n - 1)
-        return _Seen(float(around @ around) / (n - 1), interaction, n - 1)
-
-    @cached_property
-    def _products(self) -> Array:
-        """Inner products of shares, (n_cells, n_cells, n_replicates, n_replicates)."""
-        shares = np.stack([self.shares[cell] for cell in self._place])  # (n_cells, n_replicates, n_groups)
-        n_cells, n_replicates, n_groups = shares.shape
-        flat = shares.reshape(n_cells * n_replicates, n_groups)
-        return np.ascontiguousarray(
-            (flat @ flat.T).reshape(n_cells, n_replicates, n_cells, n_replicates).swapaxes(1, 2)
-        )
-
     def _family(self, weights: Mapping[CellName, float], draw: float) -> list[tuple[float, int, float]]:
         """The same sum at all sizes that share little: log variance over fresh draws, degrees of freedom, log size."""
         if any(n not in self.sizes for _, n in weights):
@@ -303,9 +215,9 @@ class Spread:
             found = []
             for shift in range(-lowest, len(self.sizes) - highest):
                 moved = {(name, self.sizes[place + shift]): weights[name, n] for (name, n), place in places.items()}
-                seen, shared = self._seen(moved), self._shared(moved)
+                seen, shared = self._sums.seen(moved), self._shared(moved)
                 if seen is not None and seen.variance > 0 and shared <= MOST_SHARED:
-                    log = np.log(_over_fresh(seen, draw, shared))
+                    log = np.log(seen.over_fresh(draw, shared))
                     found.append((float(log), seen.freedom, float(np.log(self.sizes[highest + shift]))))
             self._families[key] = found
         return self._families[key]
@@ -332,68 +244,5 @@ class Spread:
             strongest[learner] = max(strongest.get(learner, 0.0), weight, key=abs)
         key = tuple(strongest.items())
         if key not in self._draw_shares:
-            self._draw_shares[key] = self._crossed_share(strongest)
+            self._draw_shares[key] = draw_share(self.crossed, strongest, self.n_pool)
         return self._draw_shares[key]
-
-    def _crossed_share(self, strongest: Mapping[str, float]) -> float:
-        """Of the sum of learners with these weights, the interaction with test rows left out."""
-        if any(learner not in self.crossed for learner in strongest):
-            return 1.0
-        squares = [self.crossed[learner] for learner in strongest]
-        if len({square.values.shape for square in squares}) > 1:
-            return 1.0
-        k = len(squares[0].values)
-        weights = list(strongest.values())
-        of_draws, of_inits, residual = mean_squares(
-            sum(w * square.values for w, square in zip(weights, squares, strict=True))[..., None]  # type: ignore[index]
-        )
-        if squares[0].shares.shape[2]:
-            rows = mean_squares(np.asarray(sum(w * square.shares for w, square in zip(weights, squares, strict=True))))
-        else:
-            rows = squares[0].of_rows if len(squares) == 1 else (0.0, 0.0, 0.0)
-        residual = max(0.0, residual - rows[2])
-        shared = max(square.n_train for square in squares) / self.n_pool
-        draw = max(0.0, (CAUTION * of_draws - rows[0] - residual) / k) / (1 - min(shared, MOST_SHARED))
-        others = max(0.0, (of_inits / CAUTION - rows[1] - residual) / k) + residual
-        return draw / (draw + others) if draw + others > 0 else 1.0
-
-
-def _n_far_below(cells: Sequence[tuple[int, Array]], slope: float) -> int:
-    """How many values lie far below the others of their size, where variances fall with this slope."""
-    if not cells:
-        return 0
-    gaps = np.concatenate([(usable - np.median(usable)) / n ** (slope / 2) for n, usable in cells])
-    distances = np.abs(gaps[gaps != 0])
-    return int((gaps < -FAILURE * np.median(distances)).sum()) if distances.size else 0
-
-
-def _over_fresh(seen: _Seen, draw: float, shared: float) -> float:
-    """The variance over fresh draws, of which the part that draws have in common is not seen."""
-    hidden = 1 / (draw * (1 - shared) + 1 - draw) - 1
-    return seen.variance + hidden * max(0.0, seen.variance - seen.interaction)
-
-
-def mean_squares(square: Array) -> tuple[float, float, float]:
-    """Of draws, initialisations and the rest, square: (k, k, n), summed over the last axis."""
-    k = len(square)
-    draws, inits, mean = square.mean(axis=1), square.mean(axis=0), square.mean(axis=(0, 1))
-    residuals = square - draws[:, None] - inits[None] + mean
-    return (
-        k * float(((draws - mean) ** 2).sum()) / (k - 1),
-        k * float(((inits - mean) ** 2).sum()) / (k - 1),
-        float((residuals**2).sum()) / (k - 1) ** 2,
-    )
-
-
-def _bias(freedoms: Array) -> Array:
-    """Of the log of a variance with so many degrees of freedom."""
-    return psi(freedoms / 2) - np.log(freedoms / 2)
-
-
-def _trigamma_inverse(value: float) -> float:
-    """Newton's iteration of Smyth (2004)."""
-    y = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = float(polygamma(1, y))
-        y += trigamma * (1 - trigamma / value) / float(polygamma(2, y))
-    return y

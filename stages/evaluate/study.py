@@ -7,9 +7,11 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import chi2
 
+from stages.evaluate.crossing import Crossed
 from stages.evaluate.estimates import Estimate, Scores, estimate
 from stages.evaluate.metrics import METRICS, Metric
-from stages.evaluate.spread import Array, CellName, Crossed, Spread
+from stages.evaluate.spread import Spread
+from stages.evaluate.sums import Array, CellName
 
 
 @dataclass(frozen=True)

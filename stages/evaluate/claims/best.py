@@ -9,8 +9,8 @@ from stages.contract.claims import Claim
 from stages.evaluate.claims.verdicts import claim, missing, named, verdict
 from stages.evaluate.estimates import Estimate
 from stages.evaluate.params import Claims
-from stages.evaluate.spread import Array, CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import Array, CellName
 
 MILLION = 1_000_000
 N_SIMULTANEOUS = 4000  # draws of the largest of several differences

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from stages.contract.claims import Claim, Evidence, Verdict
-from stages.evaluate.spread import CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import CellName
 
 STATEMENTS = {
     "plateau": "The traditional learner flattens: more data stops helping.",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from stages.contract.claims import Claim, Way
 from stages.evaluate.claims.verdicts import claim, missing, named, verdict
 from stages.evaluate.params import Claims
-from stages.evaluate.spread import CellName
 from stages.evaluate.study import Study
+from stages.evaluate.sums import CellName
 
 TUNED, LISTED_FIRST = " as tuned", " as listed first"  # cells of what a learner was tuned on
 Weights = dict[CellName, float]
