@@ -11,6 +11,7 @@ from PIL import Image
 
 from stages.common.errors import InputError
 from stages.compose import composing
+from stages.contract.dataset import Column
 from stages.prepare.sources import images
 from stages.prepare.tables import split
 from tests.conftest import asked_of, source_of
@@ -108,7 +109,7 @@ def test_other_files_among_the_images_are_counted(tmp_path):
         "a file of another kind among the images": 1, "an image beside the folders": 1, "a hidden file": 1,
     }  # fmt: skip
     assert table.n_read == N + 3
-    assert table.columns == [{"name": "image", "kind": "pixels", "description": "8 x 8, grey", "missing": 0}]
+    assert table.columns == [Column(name="image", kind="pixels", description="8 x 8, grey", missing=0)]
 
 
 def broken(path: Path) -> Path:

@@ -88,8 +88,8 @@ def test_a_fetched_data_set_is_a_table_with_its_origin(workspace, server):
     table = openml.load(source_of("openml", id=77, **{k: found[k] for k in ("target", "n_rows", "n_test", "split")}))
     assert (table.title, table.licence, table.classes) == ("toy, version 3", "CC0", ["a", "b"])
     assert "openml.org/d/77" in table.source
-    assert {card["name"]: card["kind"] for card in table.columns} == {"length": "numeric", "colour": "categorical"}
-    assert table.columns[0]["missing"] == 1
+    assert {card.name: card.kind for card in table.columns} == {"length": "numeric", "colour": "categorical"}
+    assert table.columns[0].missing == 1
 
 
 def test_compose_fetches_once_and_records_the_rest(workspace, server):

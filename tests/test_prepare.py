@@ -41,7 +41,7 @@ def test_flights_are_those_with_a_known_arrival(table):
 
 def test_flights_features_are_known_before_departure(table):
     raw = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "time_hour", "known_at", "departure"}
-    assert not raw & {card["name"] for card in table.columns}
+    assert not raw & {card.name for card in table.columns}
 
 
 def test_weather_is_the_last_observation_of_an_hour_that_was_over_before_departure():

@@ -12,6 +12,7 @@ import pytest
 
 from stages.common.artefacts import PREPARED, load_json
 from stages.common.errors import InputError
+from stages.contract.dataset import LeftOut
 from stages.prepare import __main__ as prepare
 from stages.prepare.files import delimited
 from stages.prepare.params import Asked, Source
@@ -44,7 +45,7 @@ def written(folder: Path, name: str = "my.csv", **columns: object) -> str:
 def column(path: str, name: str, **changes: object) -> tuple[np.ndarray, list[str]]:
     """The numbers of a column as they are learned from, and the warnings."""
     table = load(source(path, **changes))
-    numeric = [card["name"] for card in table.columns if card["kind"] == "numeric"]
+    numeric = [card.name for card in table.columns if card.kind == "numeric"]
     assert name in numeric, table.columns
     return np.asarray(table.features.blocks["numeric"][:, numeric.index(name)]), table.warnings
 
@@ -88,7 +89,7 @@ def test_codes_of_digits_and_letters_stay_categories(tmp_path):
         code=RNG.choice(["1", "2", "3", "U"], N),
         seat=RNG.choice([f"{i}{c}" for i in range(9) for c in "ABC"], N),
     )
-    kinds = {card["name"]: card["kind"] for card in load(source(path)).columns}
+    kinds = {card.name: card.kind for card in load(source(path)).columns}
     assert kinds == {"x": "numeric", "code": "categorical", "seat": "categorical"}
 
 
@@ -132,15 +133,16 @@ def test_row_labels_of_pandas_are_no_feature(tmp_path):
     frame = pd.DataFrame({"x": RNG.normal(size=2 * N), "y": ["no", "yes"] * N})
     frame[frame.x > frame.x.median()].to_parquet(tmp_path / "my.parquet")
     table = load(source(str(tmp_path / "my.parquet")))
-    assert [card["name"] for card in table.columns] == ["x"]
-    assert table.left_out == [{"column": "__index_level_0__", "reason": "row labels that pandas wrote beside the data"}]
+    assert [card.name for card in table.columns] == ["x"]
+    reason = "row labels that pandas wrote beside the data"
+    assert table.left_out == [LeftOut(column="__index_level_0__", reason=reason)]
 
 
 def test_codes_that_parquet_holds_as_words_and_decimals_stay_what_they_are(tmp_path):
     path = written(tmp_path, "my.parquet", zip=[f"{i % 30:05d}" for i in range(N)],
                    price=[Decimal(-1 if i % 5 == 0 else i % 90).scaleb(-2) for i in range(N)])  # fmt: skip
     table = load(source(path))
-    assert {card["name"]: card["kind"] for card in table.columns} == {
+    assert {card.name: card.kind for card in table.columns} == {
         "x": "numeric",
         "price": "numeric",
         "zip": "categorical",
@@ -167,7 +169,7 @@ def test_quotes_of_a_file_that_never_quotes_lose_no_row(tmp_path):
     rows = [f"{x}\t{r}\t{y}\n" for x, r, y in zip(SIGNAL, remarks, DECIDED, strict=True)]
     table = load(source(lines(tmp_path, ["x\tremark\ty\n", *rows])))
     assert len(table.labels) == N
-    assert table.columns[1]["categories"] == ['"loose', 'belt 5"', "fine"]
+    assert table.columns[1].categories == ['"loose', 'belt 5"', "fine"]
     assert table.warnings == ['a quote (") is read as a sign like others: so each of the 401 lines has 3 values']
 
 
@@ -199,7 +201,7 @@ def test_lines_that_end_in_two_ways_are_all_read(tmp_path):
 
 def test_a_cell_of_200_000_letters_is_read(tmp_path):
     table = load(source(written(tmp_path, text=["we, all; " * (22_000 if i == 3 else 1 + i % 3) for i in range(N)])))
-    assert table.columns[1]["n_categories"] == 4
+    assert table.columns[1].n_categories == 4
 
 
 def test_blanks_around_names_and_words_are_taken_off_with_a_word(tmp_path):
@@ -240,7 +242,7 @@ def test_blanks_around_a_number_or_for_a_missing_one_make_no_words(cell, kind, t
     values = [f"{x:.1f}" for x in SIGNAL]
     values[7] = cell
     path = written(tmp_path, a=values)
-    assert [c["kind"] for c in load(asked(path)).columns if c["name"] == "a"] == [kind]
+    assert [c.kind for c in load(asked(path)).columns if c.name == "a"] == [kind]
     every_one = written(tmp_path, a=[f" {x:.1f}  " for x in SIGNAL])
     assert column(every_one, "a")[0] == pytest.approx(SIGNAL, abs=0.051)
 
@@ -250,13 +252,13 @@ def test_dates_beside_times_are_times_whichever_is_first(first, tmp_path):
     days = pd.date_range("2020-01-01", periods=N).strftime("%Y-%m-%d")
     at = [day if i % 2 else f"{day} 14:13" for i, day in enumerate(days)]
     table = load(asked(written(tmp_path, at=[first, *at[1:]])))
-    assert {c["name"] for c in table.columns} >= {"at (days)", "at (hour)"}
+    assert {c.name for c in table.columns} >= {"at (days)", "at (hour)"}
 
 
 def test_zoned_times_with_a_word_among_them_say_so(tmp_path):
     at = [f"2020-01-{1 + i % 28:02d}T{i % 24:02d}:{i % 60:02d}:00+02:00" if i % 9 else "unknown" for i in range(N)]
     table = load(asked(written(tmp_path, at=at)))
-    assert "at (hour)" in {c["name"] for c in table.columns}
+    assert "at (hour)" in {c.name for c in table.columns}
     assert any("have a zone: weekday, month and hour are those of UTC" in warning for warning in table.warnings)
     assert any("'unknown' in 45 rows counts as missing" in warning for warning in table.warnings)
 
@@ -290,7 +292,7 @@ def test_numbers_that_parquet_holds_as_text_have_one_rule(word, tmp_path):
     values = [f"{x:.1f}" if i % 9 or word is None else word for i, x in enumerate(SIGNAL)]
     codes = [f"{i % 50:04d}" if i % 9 or word is None else word for i in range(N)]
     table = load(asked(written(tmp_path, "my.parquet", a=values, code=codes)))
-    assert {c["name"]: c["kind"] for c in table.columns} == {"x": "numeric", "a": "numeric", "code": "categorical"}
+    assert {c.name: c.kind for c in table.columns} == {"x": "numeric", "a": "numeric", "code": "categorical"}
     assert any("'a'" in warning for warning in table.warnings)
 
 
@@ -314,7 +316,7 @@ def test_a_number_far_from_a_short_scale_and_a_date_far_from_others_are_asked_ab
     assert any("'scale' has 99" in w for w in found)
     assert any("dataset.missing=['1900-01-01']" in w for w in found)
     cards = load(asked(path, missing=[99, "1900-01-01"])).columns
-    assert {c["name"]: c["missing"] for c in cards if c["name"] in ("scale", "at (days)")} == {
+    assert {c.name: c.missing for c in cards if c.name in ("scale", "at (days)")} == {
         "scale": 40,
         "at (days)": 100,
     }

@@ -232,21 +232,21 @@ def test_kinds_are_found(tmp_path):
         same=3,
     ).to_csv(path, index=False)
     table = load(source(path))
-    kinds = {card["name"]: card["kind"] for card in table.columns}
+    kinds = {card.name: card.kind for card in table.columns}
     assert kinds == {
         "x": "numeric", "gap": "numeric", "day (days)": "numeric", "at (days)": "numeric", "at (hour)": "numeric",
         "colour": "categorical", "is_new": "categorical", "day (month)": "categorical",
         "day (weekday)": "categorical", "at (month)": "categorical", "at (weekday)": "categorical",
     }  # fmt: skip
-    assert {item["column"]: item["reason"].split(",")[0] for item in table.left_out} == {
+    assert {item.column: item.reason.split(",")[0] for item in table.left_out} == {
         "customer_id": "every row has its own value", "number": "every row has its own value",
         "code": "every row has its own value", "same": "constant",
     }  # fmt: skip
-    names = [card["name"] for card in table.columns if card["kind"] == "numeric"]
+    names = [card.name for card in table.columns if card.kind == "numeric"]
     gap = table.features.blocks["numeric"][:, names.index("gap")]
     known = pd.read_csv(path)["gap"].to_numpy()
     np.testing.assert_array_equal(gap, known.astype(np.float32))
-    assert next(card for card in table.columns if card["name"] == "gap")["missing"] == np.isnan(known).sum()
+    assert next(card for card in table.columns if card.name == "gap").missing == np.isnan(known).sum()
     hours = table.features.blocks["numeric"][:, names.index("at (hour)")]
     assert hours[:3].tolist() == [6.5, 7.5, 8.5]
 
@@ -266,7 +266,8 @@ def test_every_format_gives_the_same_table(how, tmp_path):
             rows.to_csv(path, index=False, sep=separator, encoding="utf-8-sig" if "mark" in how else "utf-8")
     table = load(source(path))
     np.testing.assert_allclose(table.features.blocks["numeric"][:, 0], rows["x"].to_numpy(np.float32), rtol=1e-6)
-    categories = table.columns[1]["categories"]
+    categories = table.columns[1].categories
+    assert categories is not None
     assert [categories[code] for code in table.features.blocks["categorical"][:, 0]] == rows["colour"].tolist()
     assert table.features.blocks["categorical"][:8, 1].tolist() == [0, -1, -1, -1] * 2
     assert [table.classes[label] for label in table.labels] == rows["y"].tolist()
@@ -324,12 +325,12 @@ def test_values_that_differ_by_spaces_alone_are_warned_of(tmp_path):
     table = load(source(path))
     what = "has values that differ by blanks around them alone: 4, without them 3; they are taken for one"
     assert table.warnings == [f"the column 'colour' {what}"]
-    assert table.columns[1]["categories"] == ["blue", "green", "red"]
+    assert table.columns[1].categories == ["blue", "green", "red"]
 
 
 def test_columns_of_parquet_that_differ_by_case_alone_keep_their_names(tmp_path):
     frame(X=np.arange(N) % 7 + 0.5).to_parquet(tmp_path / "my.parquet")
-    names = [card["name"] for card in load(source(tmp_path / "my.parquet")).columns]
+    names = [card.name for card in load(source(tmp_path / "my.parquet")).columns]
     assert {"x", "X"} <= set(names)
 
 
@@ -395,7 +396,7 @@ def test_categories_beyond_the_most_frequent_are_one_more_of_their_own(tmp_path,
     path = tmp_path / "my.csv"
     frame(colour=(["red"] * 5 + ["green"] * 3 + ["blue", None]) * (N // 10)).to_csv(path, index=False)
     table = load(source(path))
-    assert table.columns[1]["categories"] == ["green", "red"]
+    assert table.columns[1].categories == ["green", "red"]
     assert table.features.blocks["categorical"][:10, 0].tolist() == [1] * 5 + [0] * 3 + [2, -1]
 
 
@@ -430,7 +431,7 @@ def test_times_with_a_zone_and_a_capital_suffix_are_read(tmp_path):
     times = pd.date_range("2020-03-01 05:00", periods=N, freq="D", tz="UTC")
     frame(at=times).to_parquet(path)
     table = load(source(path))
-    names = [card["name"] for card in table.columns if card["kind"] == "numeric"]
+    names = [card.name for card in table.columns if card.kind == "numeric"]
     days = table.features.blocks["numeric"][:, names.index("at (days)")]
     assert days[0] == 0
     assert np.diff(days) == pytest.approx(1)

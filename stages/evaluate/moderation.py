@@ -1,6 +1,7 @@
 """Variances of few degrees of freedom: their logs, their scatter (Smyth 2004), and fits that failed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import polygamma, psi
@@ -21,6 +22,26 @@ def failures(values: Mapping[CellName, Array], slopes: Callable[[str], Sequence[
         cells = [(n, usable) for n, usable in cells if len(usable) >= 3]
         if n_failed := min((_n_far_below(cells, slope) for slope in slopes(learner)), default=0):
             found[learner] = (n_failed, sum(len(usable) for _, usable in cells))
+    return found
+
+
+def neighbours(
+    values: Mapping[CellName, Array], learners: Sequence[str], sizes: Sequence[int]
+) -> list[tuple[CellName, CellName, float, float]]:
+    """A learner's cells of neighbouring sizes, their covariance over replicates, and their correlation."""
+    found = []
+    for learner in learners:
+        for small, large in pairwise(sizes):
+            first, second = (learner, small), (learner, large)
+            if first in values and second in values:
+                both = np.stack([values[first], values[second]])
+                both = both[:, np.isfinite(both).all(axis=0)]
+                both = both - both[:, :1]  # of ties exactly 0
+                if both.shape[1] > 1 and (lengths := np.prod(both.std(axis=1))) > 0:
+                    around = both - both.mean(axis=1, keepdims=True)
+                    n = both.shape[1]
+                    covariance = float(around[0] @ around[1]) / (n - 1)
+                    found.append((first, second, covariance, covariance * (n - 1) / (n * float(lengths))))
     return found
 
 

@@ -24,13 +24,12 @@ is less than their plain mean.
 
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from scipy.special import polygamma
 
 from stages.evaluate.crossing import MOST_SHARED, Crossed, draw_share
-from stages.evaluate.moderation import bias, failures, trigamma_inverse
+from stages.evaluate.moderation import bias, failures, neighbours, trigamma_inverse
 from stages.evaluate.sums import Array, CellName, Sums, Variance
 
 LEAST_FOR_SCATTER = 8  # degrees of freedom, below which how variances scatter is not known and none is moderated
@@ -58,6 +57,7 @@ class Spread:
         self._sums = Sums(values, shares or {}, products or {})
         self._families: dict[tuple[tuple[str, int, float], ...], list[tuple[float, int, float]]] = {}
         self._draw_shares: dict[tuple[tuple[str, float], ...], float] = {}
+        self._variances: dict[tuple[tuple[CellName, float], ...], Variance | None] = {}
         learners = [name for name, _ in values]
         self.sizes = sorted({n for name, n in values if learners.count(name) > 1})  # of curves, not of single cells
 
@@ -66,6 +66,12 @@ class Spread:
 
         Its total is NaN where it cannot be known: above MOST_SHARED of the pool without a size below.
         """
+        key = tuple(weights.items())
+        if key not in self._variances:
+            self._variances[key] = self._of(weights)
+        return self._variances[key]
+
+    def _of(self, weights: Mapping[CellName, float]) -> Variance | None:
         seen = self._sums.seen(weights)
         if seen is None:
             return None
@@ -79,8 +85,10 @@ class Spread:
             others = places != own
             centre, worth = total, 0.0
             if others.any():
-                centre = float(np.exp(np.average((at_place - bias(freedoms))[others], weights=freedoms[others])))
-                worth = self._worth(freedoms[others])
+                weights_of_others = freedoms[others]
+                around = (at_place - bias(freedoms))[others]
+                centre = float(np.exp((around * weights_of_others).sum() / weights_of_others.sum()))
+                worth = self._worth(weights_of_others)
             if shared > MOST_SHARED:
                 total, freedom = centre, max(1.0, worth) if self.prior_freedom else freedom
             else:
@@ -145,21 +153,8 @@ class Spread:
 
     @cached_property
     def _neighbours(self) -> list[tuple[CellName, CellName, float, float]]:
-        """A learner's cells of neighbouring sizes, their covariance over replicates, and their correlation."""
-        found = []
-        for learner in self._lines:
-            for small, large in pairwise(n for n in self.sizes if n <= MOST_SHARED * self.n_pool):
-                first, second = (learner, small), (learner, large)
-                if first in self.values and second in self.values:
-                    both = np.stack([self.values[first], self.values[second]])
-                    both = both[:, np.isfinite(both).all(axis=0)]
-                    both = both - both[:, :1]  # of ties exactly 0
-                    if both.shape[1] > 1 and (lengths := np.prod(both.std(axis=1))) > 0:
-                        around = both - both.mean(axis=1, keepdims=True)
-                        n = both.shape[1]
-                        covariance = float(around[0] @ around[1]) / (n - 1)
-                        found.append((first, second, covariance, covariance * (n - 1) / (n * float(lengths))))
-        return found
+        """See `neighbours`, of sizes up to MOST_SHARED of the pool."""
+        return neighbours(self.values, list(self._lines), [n for n in self.sizes if n <= MOST_SHARED * self.n_pool])
 
     @cached_property
     def _in_common(self) -> float:
@@ -175,10 +170,14 @@ class Spread:
 
     def _worth(self, freedoms: Array) -> float:
         """The degrees of freedom of a line through so many variances."""
-        places = np.arange(len(freedoms))
-        apart = np.abs(places[:, None] - places)
-        news = len(freedoms) / float((self._in_common**apart).sum())
-        return min(self.prior_freedom, float(freedoms.sum()) * news)
+        return min(self.prior_freedom, float(freedoms.sum()) * self._news[len(freedoms) - 1])
+
+    @cached_property
+    def _news(self) -> Array:
+        """Of 1, 2, ... variances at neighbouring sizes the share that is news."""
+        of_gap = self._in_common ** np.arange(len(self.sizes))
+        pairs = np.cumsum(2 * np.cumsum(of_gap) - 1)  # sums of all correlations among so many
+        return np.arange(1, len(self.sizes) + 1) / pairs
 
     @cached_property
     def alike(self) -> float:
