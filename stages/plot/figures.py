@@ -1,8 +1,7 @@
 """The figures: performance and error against the amount of data, error against compute."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import matplotlib
 
@@ -15,18 +14,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from stages.plot.params import Plot, Style
+from stages.plot.results import Curve, Results
+
+Draw = Callable[[Results, Plot], str]
+ALL: dict[str, tuple[str, Draw]] = {}  # of each figure, in their order in the report: title and function
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One learner's values of one metric; low and high are NaN without a band; marked cells are drawn hollow."""
+def figure(title: str) -> Callable[[Draw], Draw]:
+    """Adds a function of this name to the report; it gives the figure as SVG text. {metric}: that of the picture."""
 
-    learner: str
-    x: Sequence[float]
-    mean: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    is_marked: Sequence[bool]
+    def added(draw: Draw) -> Draw:
+        ALL[draw.__name__] = (title, draw)
+        return draw
+
+    return added
 
 
 def styles(plot: Plot, learners: Sequence[str]) -> dict[str, Style]:
@@ -39,43 +40,47 @@ def styles(plot: Plot, learners: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def performance(curves: list[Curve], metric_label: str, levels: dict[str, float], plot: Plot) -> str:
-    """The chapter's picture as SVG text: the metric against the number of labels, log axis; levels are drawn dashed."""
-    figure, axes = _blank(plot)
+@figure("{metric} against the amount of data, with a band per learner")
+def performance(results: Results, plot: Plot) -> str:
+    """The chapter's picture, log axis of the number of labels; levels are drawn dashed."""
+    curves = results.curves(results.metric)
+    drawing, axes = _blank(plot)
     _draw(axes, curves, plot)
-    axes.set_xlabel("amount of data: labels that pay for fitting and tuning")
-    axes.set_ylabel(metric_label)
-    axes.set_xscale("log", base=2)
-    _label_sizes(axes, curves)
+    _data_axis(axes, curves)
+    axes.set_ylabel(results.label)
     _fit_height(axes, curves)
-    _draw_levels(axes, levels)
-    return _finish(figure, axes, curves, plot)
+    _draw_levels(axes, results.levels(results.metric))
+    return _finish(drawing, axes, curves, plot)
 
 
-def error_against_data(curves: list[Curve], levels: dict[str, float], plot: Plot) -> str:
-    """Error against the number of labels as SVG text, both axes logarithmic: a power law is a straight line."""
-    figure, axes = _blank(plot)
+@figure("Error against the amount of data, both axes logarithmic")
+def error(results: Results, plot: Plot) -> str:
+    """A power law is a straight line."""
+    curves = results.curves("error")
+    drawing, axes = _blank(plot)
     _draw(axes, curves, plot)
-    axes.set_xlabel("amount of data: labels that pay for fitting and tuning")
-    axes.set_xscale("log", base=2)
-    _label_sizes(axes, curves)
-    _log_error_axis(axes, curves, levels)
-    return _finish(figure, axes, curves, plot)
+    _data_axis(axes, curves)
+    _log_error_axis(axes, curves, results.levels("error"))
+    return _finish(drawing, axes, curves, plot)
 
 
-def error_against_compute(curves: list[Curve], levels: dict[str, float], plot: Plot) -> str:
-    """Error against the floating-point operations of one final fit as SVG text, both axes logarithmic."""
-    figure, axes = _blank(plot)
+@figure("Error against the compute of one final fit, both axes logarithmic")
+def compute(results: Results, plot: Plot) -> str:
+    """Compute in floating-point operations."""
+    curves = results.curves("error", "train_flops")
+    drawing, axes = _blank(plot)
     _draw(axes, curves, plot)
     axes.set_xlabel("compute of one fit: floating-point operations")
     axes.set_xscale("log")
-    _log_error_axis(axes, curves, levels)
-    return _finish(figure, axes, curves, plot)
+    _log_error_axis(axes, curves, results.levels("error"))
+    return _finish(drawing, axes, curves, plot)
 
 
-def forecast(measured: list[Curve], ahead: list[Curve], metric_label: str, levels: dict[str, float], plot: Plot) -> str:
-    """Measured curves and, dashed, their forecasts with intervals, as SVG text; log axis of the number of labels."""
-    figure, axes = _blank(plot)
+@figure("{metric} measured, and forecast to 8 times the labels with 80 % intervals")
+def forecast(results: Results, plot: Plot) -> str:
+    """Measured curves and, dashed, their forecasts with intervals; log axis of the number of labels."""
+    measured, ahead = results.curves(results.metric), results.ahead(results.metric)
+    drawing, axes = _blank(plot)
     looks = styles(plot, [curve.learner for curve in measured])
     last = {curve.learner: (curve.x[-1], curve.mean[-1]) for curve in measured}
     for curve in measured:
@@ -88,14 +93,18 @@ def forecast(measured: list[Curve], ahead: list[Curve], metric_label: str, level
         axes.fill_between([x, *curve.x], low, high, color=color, alpha=0.12, linewidth=0)
         axes.plot([x, *curve.x], [y, *curve.mean], color=color, linewidth=1.6, linestyle=(0, (4, 2)))
         joined.append(Curve(curve.learner, [x, *curve.x], [y, *curve.mean], low, high, [False] * (1 + len(curve.x))))
-    axes.set_xlabel("amount of data: labels that pay for fitting and tuning; dashed: forecast")
-    axes.set_ylabel(metric_label)
-    axes.set_xscale("log", base=2)
-    _label_sizes(axes, measured + ahead)
+    _data_axis(axes, measured + ahead, "; dashed: forecast")
+    axes.set_ylabel(results.label)
     _fit_height(axes, measured + joined)
-    _draw_levels(axes, levels)
+    _draw_levels(axes, results.levels(results.metric))
     ends = {curve.learner: curve for curve in [*measured, *joined]}
-    return _finish(figure, axes, list(ends.values()), plot)
+    return _finish(drawing, axes, list(ends.values()), plot)
+
+
+def _data_axis(axes: Axes, curves: list[Curve], more: str = "") -> None:
+    axes.set_xlabel(f"amount of data: labels that pay for fitting and tuning{more}")
+    axes.set_xscale("log", base=2)
+    _label_sizes(axes, curves)
 
 
 def _blank(plot: Plot) -> tuple[Figure, Axes]:

@@ -82,7 +82,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Hardware:
-    """What fits run on. accelerator: cpu | cuda | mps; precision: in Lightning's words."""
+    """What fits run on. accelerator: cpu | cuda | mps; precision: as Lightning calls it."""
 
     accelerator: str
     precision: Literal["32-true", "bf16-mixed", "32-mixed", "64-true"]
