@@ -74,39 +74,42 @@ FLAT = {"logistic": [0.7] * 7}
 
 def test_where_data_pays_the_advice_is_more_data():
     found = advised(FLAT | of_law(0.05, 0.0, 0.4, 4.0, 0.3)).report
-    assert found["answer"] == "more data"
-    data = found["options"][0]
+    assert found.answer == "more data"
+    data = found.options[0]
     expected = 4 * (SIZES[-1] ** -0.3 - (2 * SIZES[-1]) ** -0.3)
-    assert data["gain"]["low80"] < expected < data["gain"]["high80"]
-    assert (data["labels"], data["pays"]) == (SIZES[-1], True)
-    assert found["simple_is_enough"]["probability"] < 0.01
+    assert data.gain.low80 < expected < data.gain.high80
+    assert (data.labels, data.pays) == (SIZES[-1], True)
+    assert found.simple_is_enough is not None
+    assert found.simple_is_enough.probability < 0.01
 
 
 def test_where_size_pays_the_advice_is_a_bigger_network():
     found = advised(FLAT | of_law(0.05, 1.5, 0.15, 0.1, 0.5)).report
-    assert found["answer"] == "bigger network"
-    size = next(option for option in found["options"] if option["option"] == "bigger network")
+    assert found.answer == "bigger network"
+    size = next(option for option in found.options if option.option == "bigger network")
     expected = 1.5 * (128_000**-0.15 - 256_000**-0.15)
-    assert size["own_gain"]["low80"] < expected < size["own_gain"]["high80"]
-    lead = found["best_value"] - 0.6922  # the flat learner is above the largest network today
-    assert size["own_gain"]["median"] - size["gain"]["median"] == pytest.approx(lead, abs=0.003)
-    assert (size["labels"], size["pays"]) == (0, True)
+    assert size.own_gain.low80 < expected < size.own_gain.high80
+    assert found.best_value is not None
+    lead = found.best_value - 0.6922  # the flat learner is above the largest network today
+    assert size.own_gain.median - size.gain.median == pytest.approx(lead, abs=0.003)
+    assert (size.labels, size.pays) == (0, True)
 
 
 def test_where_nothing_pays_the_advice_is_to_stop_and_the_simple_learner_is_enough():
     found = advised(
         {"logistic": [0.7] * 7} | {name: [0.7] * 7 for name in NETWORKS}, spread=0.0002, n_test=60_000
     ).report
-    assert found["answer"] == "stop"
-    assert found["simple_is_enough"]["probability"] > 0.8
-    assert not any(option["pays"] for option in found["options"])
+    assert found.answer == "stop"
+    assert found.simple_is_enough is not None
+    assert found.simple_is_enough.probability > 0.8
+    assert not any(option.pays for option in found.options)
 
 
 def test_where_it_cannot_be_told_the_cells_that_would_tell_are_named():
     curves = {"logistic": [0.70, 0.715, 0.725, 0.733, 0.739, 0.744, 0.747]}
     found = advised(curves)
-    assert found.report["answer"] == "cannot tell yet"
-    assert [(cell["learner"], cell["n_train"]) for cell in found.telling] == [("logistic", 2 * SIZES[-1])]
+    assert found.report.answer == "cannot tell yet"
+    assert [(cell.learner, cell.n_train) for cell in found.telling] == [("logistic", 2 * SIZES[-1])]
     assert advised(curves, n_pool=SIZES[-1]).telling == []
 
 
@@ -123,8 +126,10 @@ def test_of_two_that_pay_the_larger_gain_is_advised():
 
 def test_the_target_is_the_best_value_measured_unless_given():
     curves = {"logistic": [0.70, 0.72, 0.735, 0.747, 0.756, 0.763, 0.769], "small": [0.70 + 0.02 * i for i in range(7)]}
-    found = advised(curves).report["labels_until"]
-    assert found["target"] == pytest.approx(0.82, abs=0.01)
-    assert {item["learner"]: item["is_measured"] for item in found["learners"]} == {"logistic": False, "small": True}
-    given = advised(curves, RULES.model_copy(update={"target": 0.75})).report["labels_until"]
-    assert given["target"] == 0.75
+    found = advised(curves).report.labels_until
+    assert found is not None
+    assert found.target == pytest.approx(0.82, abs=0.01)
+    assert {item.learner: item.is_measured for item in found.learners} == {"logistic": False, "small": True}
+    given = advised(curves, RULES.model_copy(update={"target": 0.75})).report.labels_until
+    assert given is not None
+    assert given.target == 0.75

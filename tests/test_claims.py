@@ -11,7 +11,9 @@ from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
 from stages.evaluate import claims, shapes
-from stages.evaluate.claims import LISTED_FIRST, STATEMENTS, TUNED, _tau
+from stages.evaluate.claims import LISTED_FIRST, TUNED
+from stages.evaluate.claims.order import _tau
+from stages.evaluate.claims.verdicts import STATEMENTS
 from stages.evaluate.estimates import Scores
 from stages.evaluate.params import Claims
 from stages.evaluate.study import Study
@@ -139,8 +141,10 @@ def test_plateau_agrees_with_the_equivalence_test_of_statsmodels():
     study = of_values({("logistic", 64): before, ("logistic", 128): after})
     found = claims.plateau(study, RULES)
     margin = GAIN
-    assert found.p_supported == pytest.approx(ttost_paired(np.array(after), np.array(before), -margin, margin)[0])
-    assert found.effect == pytest.approx(np.mean(after) - np.mean(before))
+    assert found.evidence.p_supported == pytest.approx(
+        ttost_paired(np.array(after), np.array(before), -margin, margin)[0]
+    )
+    assert found.evidence.effect == pytest.approx(np.mean(after) - np.mean(before))
 
 
 def test_an_ordering_agrees_with_the_paired_t_test_of_scipy():
@@ -151,8 +155,8 @@ def test_an_ordering_agrees_with_the_paired_t_test_of_scipy():
     steps = [("logistic", "small"), ("small", "medium"), ("medium", "large")]
     p_values = sorted(stats.ttest_rel(values[b], values[a], alternative="greater").pvalue for a, b in steps)
     adjusted = np.maximum.accumulate(np.minimum(1, np.array([3, 2, 1]) * p_values))
-    tests = found[1].details["tests"] + found[2].details["tests"]
-    assert sorted(test["p_supported"] for test in tests) == pytest.approx(adjusted)
+    tests = (found[1].evidence.tests or []) + (found[2].evidence.tests or [])
+    assert sorted(test.p_supported for test in tests) == pytest.approx(adjusted)
 
 
 def test_tau_agrees_with_scipy():
@@ -176,8 +180,8 @@ def test_engineered_features_that_surely_decide_support_small_data():
 def test_the_largest_network_that_is_surely_best_is_so_in_nearly_all_resamples():
     study = simulated_study(planted(CHAPTER), np.random.default_rng(0), n_test=20_000, smallest_gain=0.0)
     found = claims.tested(study, RULES)
-    assert found[3].details["probability"] > 0.97
-    assert next(iter(found[3].to_json()["evidence"]["probability_of_best"])) == "large-1048576"
+    assert (found[3].evidence.probability or 0) > 0.97
+    assert next(iter(found[3].evidence.probability_of_best or {})) == "large-1048576"
 
 
 def test_ties_with_the_largest_network_refute_nothing():
@@ -194,7 +198,8 @@ def test_a_corner_without_common_replicates_is_not_tested():
     cells = {(name, n): [0.7, 0.8, np.nan] for name in ("logistic", "medium") for n in (64, 128)}
     cells |= {("large", 64): [0.7, 0.8, np.nan], ("large", 128): [np.nan, 0.9, 0.91]}
     found = claims.both_scales(of_values(cells), RULES)
-    assert (found.verdict, found.reason) == ("not tested", "no cell has two replicates in common with large-128")
+    assert found.verdict == "not tested"
+    assert found.evidence.reason == "no cell has two replicates in common with large-128"
 
 
 def test_the_most_reliable_way_is_told_among_those_that_the_study_has():
@@ -207,13 +212,13 @@ def test_the_most_reliable_way_is_told_among_those_that_the_study_has():
     rules = RULES.model_copy(update={"engineered": [["engineered", "logistic"]]})
     found = claims.reliable(study, rules)
     assert found.verdict == "supported"
-    assert [way["way"] for way in found.details["ways"]] == [
+    assert [way.way for way in found.evidence.ways or []] == [
         "a bigger network on more data", "another learner", "engineered features", "tuning"]  # fmt: skip
-    assert found.effect == pytest.approx(0.88 - 0.81, abs=0.02)
+    assert found.evidence.effect == pytest.approx(0.88 - 0.81, abs=0.02)
     behind = planted(curves | {"boosting": [0.7, 0.75, 0.8, 0.9]})
     study = simulated_study(behind, np.random.default_rng(0), n_test=20_000)
     found = claims.reliable(study, rules)
-    assert (found.verdict, found.details["not_tested"]) == ("refuted", ["tuning"])
+    assert (found.verdict, found.evidence.not_tested) == ("refuted", ["tuning"])
 
 
 def test_the_overtake_size_is_where_the_planted_curves_cross():
@@ -269,5 +274,5 @@ def test_nothing_is_supported_while_a_rival_has_too_few_fits_to_be_compared(n_mi
     for test in (claims.both_scales, claims.million):
         found = test(study, RULES)
         assert found.verdict == "inconclusive"
-        assert "boosting" in found.reason
-        assert "cannot be compared" in found.reason
+        assert "boosting" in found.evidence.reason
+        assert "cannot be compared" in found.evidence.reason

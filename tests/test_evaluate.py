@@ -11,8 +11,10 @@ from stages.common import artefacts
 from stages.common.artefacts import PREPARED, RESULTS
 from stages.common.errors import InputError
 from stages.common.params import read_yaml
+from stages.common.records import save_records
 from stages.evaluate.__main__ import main
 from stages.evaluate.metrics import METRICS
+from tests import records
 
 N_TEST = 1000
 
@@ -27,13 +29,8 @@ def known_accuracy(correct: int) -> np.ndarray:
 def save_cell(learner: str, n_train: int, correct: list[int], **info: object) -> None:
     folder = artefacts.cell_path(learner, n_train)
     artefacts.save_predictions(folder, np.stack([known_accuracy(c) for c in correct]))
-    cell = {"learner": learner, "n_train": n_train, "status": "ok", "reason": "", "kind": "network"}
-    cell |= {"replicates": [{"draw": i, "initialisation": i} for i in range(len(correct))]}
-    cell |= {"n_parameters": [7] * len(correct), "train_flops": [1e6] * len(correct)} | info
-    artefacts.save_json(folder / "cell.json", cell)
-    artefacts.save_json(
-        artefacts.timing_path(learner, n_train), {"fit_seconds": 1.5, "host": {"processor": "x", "cores": 2}}
-    )
+    save_records(folder / "cell.json", records.cell(learner, n_train, len(correct), **info))
+    artefacts.save_json(artefacts.timing_path(learner, n_train), {"fit_seconds": 1.5, "host": records.HOST})
 
 
 @pytest.fixture
@@ -48,11 +45,9 @@ def study(set_params, default_params):
         dataset={"metric": "accuracy"},
     )
     artefacts.save_array(PREPARED / "test_labels.npy", np.repeat([0, 1], N_TEST // 2).astype(np.int64))
-    artefacts.save_json(PREPARED / "dataset.json", {
-        "name": "mock", "split": {"how": "random", "is_grouped": False}, "pool_class_rows": [300, 100],
-        "classes": ["no", "yes"]})  # fmt: skip
+    save_records(PREPARED / "dataset.json", records.card())
     for name in ("rising", "flat"):
-        artefacts.save_json(artefacts.tuning_timing_path(name), {"fit_seconds": 0.5, "host": {}})
+        artefacts.save_json(artefacts.tuning_timing_path(name), {"fit_seconds": 0.5, "host": records.HOST})
     for n, correct in {64: 600, 128: 700, 256: 800}.items():
         save_cell("rising", n, [correct - 10, correct, correct + 10])
         save_cell("flat", n, [650, 650, 650])
@@ -179,8 +174,7 @@ def test_a_rare_failure_few_groups_and_few_wrong_rows_are_marked(study):
     assert failure in marks["rising", 64]
     assert not any("far below" in mark for mark in marks["flat", 64])
     assert "5.0 of 1000 test rows are wrong: so few say little of the next test set" in marks["flat", 256]
-    card = artefacts.load_json(PREPARED / "dataset.json") | {"split": {"how": "group", "is_grouped": True}}
-    artefacts.save_json(PREPARED / "dataset.json", card)
+    save_records(PREPARED / "dataset.json", records.card(split=records.split("group")))
     artefacts.save_array(artefacts.FEATURES / "test_groups.npy", np.arange(N_TEST) % 12)
     main()
     shown = artefacts.load_json(RESULTS / "cells.json")
@@ -240,7 +234,7 @@ def test_crossed_replicates_split_the_variance_and_leave_the_curve_alone(study):
     before = read_curves()["rising", 64, "accuracy"]
     pairs = [(0, 0), (1, 1), (2, 2), *((d, i) for d in range(3) for i in range(3) if d != i)]
     correct = [600 + 10 * (d - 1) + 3 * (i - 1) - 3 * (d - 1) * (d == i) for d, i in pairs]
-    save_cell("rising", 64, correct, replicates=[{"draw": d, "initialisation": i} for d, i in pairs])
+    save_cell("rising", 64, correct, replicates=[{"draw": d, "initialisation": i, "seed": i} for d, i in pairs])
     main()
     after = read_curves()["rising", 64, "accuracy"]
     assert [after[key] for key in ("mean", "n_replicates")] == [before[key] for key in ("mean", "n_replicates")]
@@ -253,9 +247,7 @@ def test_crossed_replicates_split_the_variance_and_leave_the_curve_alone(study):
 def test_grouped_test_rows_widen_the_band(study):
     main()
     before = read_curves()["flat", 64, "accuracy"]
-    card = artefacts.load_json(PREPARED / "dataset.json")
-    card["split"]["is_grouped"] = True
-    artefacts.save_json(PREPARED / "dataset.json", card)
+    save_records(PREPARED / "dataset.json", records.card(split=records.split("group")))
     artefacts.save_array(artefacts.FEATURES / "test_groups.npy", np.repeat(np.arange(50) * 3, 20))
     main()
     after = read_curves()["flat", 64, "accuracy"]
@@ -264,8 +256,7 @@ def test_grouped_test_rows_widen_the_band(study):
 
 
 def test_a_class_of_which_hardly_a_row_is_among_the_labels_is_marked(study):
-    card = artefacts.load_json(PREPARED / "dataset.json") | {"pool_class_rows": [9998, 2]}
-    artefacts.save_json(PREPARED / "dataset.json", card)
+    save_records(PREPARED / "dataset.json", records.card(pool_class_rows=[9998, 2]))
     main()
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
     assert "hardly a row among the 64 labels is of class 'yes'" in marks["rising", 64]

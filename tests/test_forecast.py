@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
+from stages.contract.advice import Until
 from stages.evaluate import laws
 from stages.evaluate.estimates import Scores
 from stages.evaluate.forecast import FACTORS, Measured, forecast_rows, grades, labels_until, measured_curves
@@ -166,18 +167,18 @@ def test_grades_count_misses_and_coverage():
 def test_short_curves_and_perfect_learners_have_no_forecast():
     assert forecast_rows(learner(np.array([0.3, 0.2, 0.1])), METRICS["error"]) == []
     assert forecast_rows(learner(np.array([0.3, 0.2, 0.1, 0.0])), METRICS["error"]) == []
-    assert labels_until(learner(np.array([0.3, 0.2, 0.1])), 0.01)["n_labels"] is None
+    assert labels_until(learner(np.array([0.3, 0.2, 0.1])), 0.01).n_labels is None
 
 
 def test_labels_until_an_error_are_those_of_the_planted_law():
     curve = learner(5 * SIZES**-0.4)
     found = labels_until(curve, float(5 * (4 * 65536) ** -0.4))
-    assert found["low80"] <= 4 * 65536 <= found["high80"]
-    assert found["n_labels"] == pytest.approx(4 * 65536, rel=0.2)
+    assert (found.low80 or 0) <= 4 * 65536 <= (found.high80 or 0)
+    assert found.n_labels == pytest.approx(4 * 65536, rel=0.2)
     curve = learner(planted(SIZES))
-    assert labels_until(curve, 0.05) == {"learner": "a", "is_measured": False, "n_labels": None, "low80": None,
-                                         "high80": None}  # fmt: skip
-    assert labels_until(curve, float(curve.loss[2]))["n_labels"] == 4096
+    beyond = Until(learner="a", is_measured=False, n_labels=None, low80=None, high80=None)
+    assert labels_until(curve, 0.05) == beyond
+    assert labels_until(curve, float(curve.loss[2])).n_labels == 4096
 
 
 def test_measured_curves_turn_the_sign_back_and_leave_out_cells_without_a_band():

@@ -142,6 +142,18 @@ def test_the_units_of_one_learner_run_its_cells_only(copy):
     assert copy.repro() == []
 
 
+def test_a_record_that_no_cell_writes_and_a_longer_time_limit_retrain_nothing(copy):
+    with (copy.path / "stages/contract/advice.py").open("a") as file:
+        file.write("# a thought\n")
+    told = copy("dvc", "status")
+    assert "evaluate:" in told
+    assert "plot:" in told
+    assert not any(line.startswith(("train@", "tune@", "prepare", "subsample")) for line in told.splitlines())
+    copy("git", "checkout", "--quiet", ".")
+    copy.compose("train.timeout_seconds=4000")
+    assert copy.repro() == ["guard"]
+
+
 def test_a_larger_size_runs_that_column_only_and_a_shrunk_grid_leaves_no_old_cell(copy):
     before = copy.read("results/curves.csv")
     copy.compose("scale.sizes=[64,128,256]")

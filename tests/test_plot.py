@@ -7,9 +7,15 @@ import pytest
 
 from stages.common import artefacts
 from stages.common.artefacts import PREPARED, RESULTS
+from stages.common.records import save_records
+from stages.contract.advice import Advice, LabelsUntil, Until
+from stages.contract.claims import Claim, Evidence
+from stages.contract.costs import CellCost, Costs, Price
 from stages.plot.__main__ import main
-from stages.plot.figures import Curve, error_against_data, forecast, performance, spread, styles
+from stages.plot.figures import error, forecast, performance, spread, styles
 from stages.plot.params import Plot, Style
+from stages.plot.results import Curve, Results
+from tests import records
 
 PLOT = Plot(style={"a": Style(label="Learner A", color="#112233")}, cycle=["#445566", "#778899"], width=7.2, height=4.6)
 NASTY = '<script>alert("x")</script> & = $5'
@@ -42,15 +48,28 @@ CURVES = [
 ]
 
 
+def drawn_from(curves: list[Curve], chance: float = 0.5, constant: float = 0.5) -> Results:
+    """What a figure is drawn from where these are the curves of accuracy, and of error."""
+    rows = [
+        {"learner": c.learner, "metric": metric, "n_train": str(n), "mean": str(m), "low": str(a), "high": str(b)}
+        for metric in ("accuracy", "error") for c in curves
+        for n, m, a, b in zip(c.x, c.mean, c.low, c.high, strict=True)
+    ]  # fmt: skip
+    cells = [(c.learner, int(n), is_one) for c in curves for n, is_one in zip(c.x, c.is_marked, strict=True)]
+    marked = frozenset((learner, n) for learner, n, is_one in cells if is_one)
+    levels = ({"accuracy": of, "error": of} for of in (chance, constant))
+    return Results(rows, [], marked, "accuracy", "Accuracy", *levels)
+
+
 def test_the_same_curves_give_the_same_bytes():
-    first, second = (performance(CURVES, "Accuracy", {"chance": 0.5, "constant": 0.5}, PLOT) for _ in range(2))
+    first, second = (performance(drawn_from(CURVES), PLOT) for _ in range(2))
     assert first == second
     assert "<svg" in first
 
 
 def test_a_changed_colour_changes_the_figure():
     other = PLOT.model_copy(update={"style": {"a": Style(label="Learner A", color="#ff0000")}})
-    assert performance(CURVES, "Accuracy", {}, PLOT) != performance(CURVES, "Accuracy", {}, other)
+    assert performance(drawn_from(CURVES), PLOT) != performance(drawn_from(CURVES), other)
 
 
 def texts(svg: str) -> list[str]:
@@ -58,110 +77,80 @@ def texts(svg: str) -> list[str]:
     return [line.strip().removeprefix("<!-- ").removesuffix(" -->") for line in svg.splitlines() if "<!-- " in line]
 
 
-LEVELS = {"chance": 0.5, "constant": 0.55}
-
-
 def test_chance_and_the_constant_predictor_are_drawn_in_every_figure():
-    near = performance(CURVES, "Accuracy", LEVELS, PLOT)
+    near = performance(drawn_from(CURVES, 0.5, 0.55), PLOT)
     assert {"chance 0.5", "constant 0.55", "Learner A", "B"} <= set(texts(near))
-    assert {"chance 0.5", "constant 0.55"} <= set(texts(forecast(CURVES, [], "Accuracy", LEVELS, PLOT)))
+    assert {"chance 0.5", "constant 0.55"} <= set(texts(forecast(drawn_from(CURVES, 0.5, 0.55), PLOT)))
     errors = [Curve("a", [64, 128], [0.05, 0.04], [0.049, 0.039], [0.051, 0.041], [False, False])]
-    far = error_against_data(errors, {"chance": 0.9, "constant": 0.9}, PLOT)
+    far = error(drawn_from(errors, 0.9, 0.9), PLOT)
     assert "chance and constant: 0.9, above the axis" in texts(far)
+
+
+ROWS = [
+    {"learner": curve.learner, "n_train": str(n), "metric": metric, "mean": str(mean), "low": str(low),
+     "high": str(high), "n_replicates": "3", "n_parameters": "7", "train_flops": str(1e6 * n)}
+    for metric in ("accuracy", "error")
+    for curve in CURVES
+    for n, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
+]  # fmt: skip
+FORECASTS = [
+    {"learner": "a", "metric": "accuracy", "n_train": n, "kind": kind, "predicted": 0.8,
+     "low80": 0.7, "high80": 0.9, "low95": 0.6, "high95": 0.95, "largest_seen": 128, "measured": measured}
+    for kind, n, measured in (("forecast", 256, None), ("forecast", 512, None), ("backtest", 128, 0.79))
+]  # fmt: skip
+OF_CLASS = {"learner": "a", "class": NASTY, "metric": "error", "mean": 0.1, "low": 0, "high": 0.2, "n_replicates": 3}
+SHAPES = {
+    "backtests": [{"factor": 2, "n_forecasts": 1, "mean_log_error": 0.01, "last_value_log_error": 0.02,
+                   "covered80": 1, "covered95": 1}],
+    "overtakes": [{"network": NASTY, "other": "b", "probability": 0.5, "n_labels": None, "low": 64, "high": None,
+                   "smallest": 64, "largest": 128}],
+    "variance": [{"learner": "a", "n_train": 64, "draw": 0.01, "initialisation": 0.002, "residual": 0.001,
+                  "test": 0.005}],
+    "ill_behaved": [], "last_steps": [],
+}  # fmt: skip
+CELLS = [
+    records.measured(curve.learner, int(n), [], settings=[{"C": 0.1}, {"C": 1.0}, {"C": 0.1}])
+    for curve in CURVES for n in curve.x
+]  # fmt: skip
+FAILED = records.measured("a", 128, [f"diverged: because of {NASTY}"], status="diverged", reason=f"because of {NASTY}")
+CLAIM = Claim(
+    id="plateau", statement="It flattens.", verdict="not tested",
+    evidence=Evidence(reason=NASTY, effect=0.01, low=None, high=None, p_supported=None, p_refuted=None),
+)  # fmt: skip
+ADVICE = Advice(
+    answer="more data", reason="so it seems", options=[], n_train=128, n_pool=400,
+    labels_until=LabelsUntil(target=0.85, learners=[
+        Until(learner="a", is_measured=False, n_labels=300, low80=200, high80=None),
+        Until(learner="b", is_measured=False, n_labels=None, low80=None, high80=None),
+    ]),
+)  # fmt: skip
+COSTS = Costs(
+    cells=[CellCost(learner=c.learner, n_train=c.n_train, fit_seconds=1.0, **records.HOST) for c in CELLS], tuning=[],
+    options=[Price(option="more data", learner="a", labels=128, seconds=3.0, money=12.5, gain_per_money=None)],
+    choice="more data", next_cell=None,
+)  # fmt: skip
 
 
 @pytest.fixture
 def results(set_params):
     set_params(plot=PLOT.model_dump())
-    rows = [
-        {"learner": curve.learner, "n_train": n, "metric": metric, "mean": mean, "low": low, "high": high,
-         "n_replicates": 3, "n_parameters": 7, "train_flops": 1e6 * n}
-        for metric in ("accuracy", "error")
-        for curve in CURVES
-        for n, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
-    ]  # fmt: skip
-    artefacts.save_csv(RESULTS / "curves.csv", rows, list(rows[0]))
-    artefacts.save_json(
-        RESULTS / "metrics.json",
-        {
-            "metric": "accuracy",
-            "metric_label": "Accuracy",
-            "confidence": 0.95,
-            "chance": {"accuracy": 0.5, "error": 0.5},
-            "constant": {"accuracy": 0.5, "error": 0.5},
-        },
-    )
-    cell = {
-        "status": "ok",
-        "reason": "",
-        "marks": [],
-        "replicates": [{"draw": i, "initialisation": i} for i in range(3)],
-        "budget": {"validation_share": 0.2, "validation_rows": 64, "n_settings": 2, "tuning_rows": 128},
-        "accelerator": "cpu",
-        "precision": "32-true",
-        "threads": 2,
-        "versions": {"numpy": "2"},
-        "settings": [{"C": 0.1}, {"C": 1.0}, {"C": 0.1}],
-        "epochs": [3, 4, 3],
-        "n_parameters": [7, 7, 7],
-    }
-    cells = [cell | {"learner": curve.learner, "n_train": n} for curve in CURVES for n in curve.x]
-    cells[1] |= {"status": "diverged", "reason": f"because of {NASTY}", "marks": [f"diverged: because of {NASTY}"]}
-    artefacts.save_json(RESULTS / "cells.json", cells)
-    timed = [{key: cell[key] for key in ("learner", "n_train")} | {"processor": "x", "cores": 2} for cell in cells]
-    option = {"option": "more data", "learner": "a", "labels": 128, "seconds": 3.0, "money": 12.5}
-    artefacts.save_json(
-        RESULTS / "costs.json", {"cells": timed, "options": [option], "choice": "more data", "next_cell": None}
-    )
+    artefacts.save_csv(RESULTS / "curves.csv", ROWS, list(ROWS[0]))
+    artefacts.save_csv(RESULTS / "forecast.csv", FORECASTS, list(FORECASTS[0]))
+    artefacts.save_csv(RESULTS / "classes.csv", [OF_CLASS | {"n_train": n} for n in (64, 128)], ["n_train", *OF_CLASS])
+    known = {"accuracy": 0.5, "error": 0.5}
+    summary = {"metric": "accuracy", "metric_label": "Accuracy", "confidence": 0.95, "chance": known, "constant": known}
+    artefacts.save_json(RESULTS / "metrics.json", summary)
+    artefacts.save_json(RESULTS / "shapes.json", SHAPES)
     artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
-    forecasts = [
-        {"learner": "a", "metric": "accuracy", "n_train": n, "kind": kind, "predicted": 0.8,
-         "low80": 0.7, "high80": 0.9, "low95": 0.6, "high95": 0.95, "largest_seen": 128, "measured": measured}
-        for kind, n, measured in (("forecast", 256, None), ("forecast", 512, None), ("backtest", 128, 0.79))
-    ]  # fmt: skip
-    artefacts.save_csv(RESULTS / "forecast.csv", forecasts, list(forecasts[0]))
-    of_class = {
-        "learner": "a",
-        "class": NASTY,
-        "metric": "error",
-        "mean": 0.1,
-        "low": 0,
-        "high": 0.2,
-        "n_replicates": 3,
-    }
-    artefacts.save_csv(RESULTS / "classes.csv", [of_class | {"n_train": n} for n in (64, 128)], ["n_train", *of_class])
-    evidence = {"reason": NASTY, "effect": 0.01, "low": None, "high": None, "p_supported": None}
-    claim = {"id": "plateau", "statement": "It flattens.", "verdict": "not tested", "evidence": evidence}
-    artefacts.save_json(RESULTS / "claims.json", [claim])
-    grade = {"factor": 2, "n_forecasts": 1, "mean_log_error": 0.01, "last_value_log_error": 0.02, "covered80": 1,
-             "covered95": 1}  # fmt: skip
-    overtake = {"network": NASTY, "other": "b", "probability": 0.5, "n_labels": None, "low": 64, "high": None,
-                "smallest": 64, "largest": 128}  # fmt: skip
-    split = {"learner": "a", "n_train": 64, "draw": 0.01, "initialisation": 0.002, "residual": 0.001, "test": 0.005}
-    shapes = {"backtests": [grade], "overtakes": [overtake], "variance": [split], "ill_behaved": [], "last_steps": []}
-    artefacts.save_json(RESULTS / "shapes.json", shapes)
-    reach = [{"learner": "a", "is_measured": False, "n_labels": 300, "low80": 200, "high80": None},
-             {"learner": "b", "is_measured": False, "n_labels": None, "low80": None, "high80": None}]  # fmt: skip
-    advice = {"answer": "more data", "options": [], "labels_until": {"target": 0.85, "learners": reach}}
-    artefacts.save_json(RESULTS / "advice.json", advice)
-    artefacts.save_json(
-        PREPARED / "dataset.json",
-        {
-            "title": NASTY,
-            "source": NASTY,
-            "licence": "CC0",
-            "sha256": {"raw": "abc"},
-            "target": "y",
-            "classes": ["no", NASTY],
-            "pool_class_rows": [5, 6],
-            "split": {"how": "random", "meaning": "rows at random", "is_grouped": False, "counted_by": "row"},
-            "rows": {"known": 20, "pool": 11, "test": 9},
-            "dropped": [{"reason": "none", "rows": 0}],
-            "left_out": [{"column": "<i>d", "reason": "an id"}],
-            "warnings": ["<b>odd</b>"],
-            "columns": [{"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}],
-        },
-    )
+    save_records(RESULTS / "cells.json", [CELLS[0], FAILED, *CELLS[2:]])
+    save_records(RESULTS / "claims.json", [CLAIM])
+    save_records(RESULTS / "advice.json", ADVICE)
+    save_records(RESULTS / "costs.json", COSTS)
+    column = {"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}
+    save_records(PREPARED / "dataset.json", records.card(
+        title=NASTY, source=NASTY, classes=["no", NASTY], left_out=[{"column": "<i>d", "reason": "an id"}],
+        warnings=["<b>odd</b>"], columns=[column],
+    ))  # fmt: skip
 
 
 def test_the_report_stands_alone_and_escapes_what_it_is_given(results):
@@ -197,7 +186,7 @@ def test_a_cell_that_did_not_go_well_is_marked_at_the_head_of_the_report(results
 
 def test_a_label_with_dollar_signs_is_drawn_as_it_is():
     style = {"a": Style(label="costs $5 and $\\nothing$", color="#112233")}
-    svg = performance(CURVES, "Accuracy", {}, PLOT.model_copy(update={"style": style}))
+    svg = performance(drawn_from(CURVES), PLOT.model_copy(update={"style": style}))
     assert "costs $5 and $\\nothing$" in texts(svg)
 
 

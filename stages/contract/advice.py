@@ -83,7 +83,6 @@ class Advice(Record):
 
     answer: Answer
     reason: str
-    options: list[Option]
     n_train: int
     n_pool: int
     best_learner: str | None = None
@@ -91,5 +90,6 @@ class Advice(Record):
     min_gain: float | None = None
     certainty: float | None = None
     simple_is_enough: Enough | None = None
+    options: list[Option]
     joint_law: Law | None = None
     labels_until: LabelsUntil | None = None

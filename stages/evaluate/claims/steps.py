@@ -51,9 +51,9 @@ def orderings(study: Study, rules: Claims) -> tuple[Claim, Claim]:
     ranks = {step: rank for rank, step in enumerate(sorted(steps, key=lambda s: min(supported[s], refuted[s])))}
 
     def of_steps(name: str, wanted: list[tuple[str, str]]) -> Claim:
-        missing = next(filter(None, (missing(study, [(a, n_train), (b, n_train)]) for a, b in wanted)), "")
-        if missing or not wanted:
-            return claim(name, "not tested", missing or "too few networks are named in evaluate.claims.networks")
+        lacking = next(filter(None, (missing(study, [(a, n_train), (b, n_train)]) for a, b in wanted)), "")
+        if lacking or not wanted:
+            return claim(name, "not tested", lacking or "too few networks are named in evaluate.claims.networks")
         tests = []
         for step in wanted:
             gain = steps[step]

@@ -17,7 +17,7 @@ def raw(features: Features, _: NDArray[np.int64]) -> OneScale:
 
 
 def engineered(_: Features, __: NDArray[np.int64]) -> "Gradients":
-    return Gradients()
+    return GRADIENTS
 
 
 class Gradients(Encoder):
@@ -38,3 +38,6 @@ class Gradients(Encoder):
         for row, image in zip(found, pixels, strict=True):
             row[:] = hog(image, orientations=9, pixels_per_cell=(cell, cell), cells_per_block=(2, 2), channel_axis=2)
         return Inputs(HOG_SCALE * found, no_places(len(features)))
+
+
+GRADIENTS = Gradients()  # one for all, so that rows of several draws are encoded once

@@ -20,7 +20,7 @@ def raw(features: Features, _: NDArray[np.int64]) -> "Letters":
 
 
 def engineered(_: Features, __: NDArray[np.int64]) -> "Ngrams":
-    return Ngrams()
+    return NGRAMS
 
 
 class Letters(Encoder):
@@ -55,6 +55,9 @@ class Ngrams(Encoder):
             n_each.append(are_there.sum(axis=1))
         bags = Bags(np.concatenate(codes), np.concatenate(n_each), 1 << BITS)
         return Inputs(no_numbers(n_rows), no_places(n_rows), bags=bags, is_even=True)
+
+
+NGRAMS = Ngrams()  # one for all, so that rows of several draws are encoded once
 
 
 def buckets_of(letters: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -18,7 +18,9 @@ def make_learner(config: Kind, n_classes: int, threads: int) -> Made:
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     os.environ.setdefault("MKL_DYNAMIC", "FALSE")
     gc.disable()  # a tenth of the ten seconds that a network's imports take
-    module = importlib.import_module(f"{__name__}.{config.kind}")
-    gc.enable()
+    try:
+        module = importlib.import_module(f"{__name__}.{config.kind}")
+    finally:
+        gc.enable()
     made: Made = module.made(config, n_classes, threads)
     return made

@@ -137,8 +137,15 @@ class NetworkLearner:
         probabilities = np.empty((len(jobs), len(features), self.n_classes), np.float32)
         for start in range(0, len(features), CHUNK):
             chunk = features[start : start + CHUNK]
-            rows = [_encoded(self._encoders[draw], chunk) for draw in used]
-            block = block_of(rows, [np.empty(0, np.int64)] * len(used), self._vectors, self._n_inputs, used)
+            encoders = [self._encoders[draw] for draw in used]
+            rows = {encoder: _encoded(encoder, chunk) for encoder in dict.fromkeys(encoders)}
+            block = block_of(
+                [rows[encoder] for encoder in encoders],
+                [np.empty(0, np.int64)] * len(used),
+                self._vectors,
+                self._n_inputs,
+                used,
+            )
             logits = network(block.batch(of_job, slice(None)), list(jobs)) / self._temperatures[list(jobs), None, None]
             probabilities[:, start : start + CHUNK] = torch.softmax(logits, dim=2).numpy()
         return probabilities
