@@ -406,8 +406,8 @@ def true_variances(name: str, n_pairs: int = N_FOR_TRUTH) -> dict[str, tuple[flo
     variances = {}
     for key, pairs in found.items():
         a, b = np.array([pair for pair in pairs if np.isfinite(pair).all()]).T
-        of_test = max(0.0, float(((a - a.mean()) * (b - b.mean())).mean()))
-        variances[key] = (max(0.0, float((a.var() + b.var()) / 2) - of_test), of_test)
+        test_variance = max(0.0, float(((a - a.mean()) * (b - b.mean())).mean()))
+        variances[key] = (max(0.0, float((a.var() + b.var()) / 2) - test_variance), test_variance)
     return variances
 
 
@@ -429,10 +429,12 @@ def bands(name: str, truths: Mapping[str, tuple[float, float]], rng: np.random.G
         e = study.estimate(weights)
         low, high = e.interval(0.95)
         if np.isfinite(low):
-            of_replicates, of_test = truths[key]
-            width = np.subtract(*replace(e, of_replicates=of_replicates, of_test=of_test).interval(0.95)[::-1])
+            replicate_variance, test_variance = truths[key]
+            width = np.subtract(
+                *replace(e, replicate_variance=replicate_variance, test_variance=test_variance).interval(0.95)[::-1]
+            )
             is_marked = any(is_cell_marked(study, cell, world) for cell in weights)
-            normal = 2 * 1.96 * np.sqrt(of_replicates + of_test)
+            normal = 2 * 1.96 * np.sqrt(replicate_variance + test_variance)
             found[key] = (bool(low <= truth <= high), is_marked, high - low, float(width), float(normal))
     return found
 

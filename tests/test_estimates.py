@@ -32,7 +32,7 @@ def test_the_degrees_of_freedom_are_those_of_welch():
     a, b = np.random.default_rng(0).normal(size=(2, 9)) * [[1], [4]]
     b = b[:6]
     found = Estimate(a.mean() - b.mean(), len(a), a.var(ddof=1) / len(a), b.var(ddof=1) / len(b), len(b), len(a) - 1)
-    assert found.freedom == pytest.approx(stats.ttest_ind(a, b, equal_var=False).df)
+    assert found.degrees_of_freedom == pytest.approx(stats.ttest_ind(a, b, equal_var=False).df)
 
 
 def test_p_values_and_intervals_say_the_same():
@@ -47,7 +47,7 @@ def test_p_values_and_intervals_say_the_same():
 
 def test_quantiles_lie_between_satterthwaites_and_cochrans():
     found = Estimate(0.0, 3, 0.02, 0.01, 500, 2)
-    narrow = stats.t.ppf(0.975, found.freedom)
+    narrow = stats.t.ppf(0.975, found.degrees_of_freedom)
     wide = (2 * stats.t.ppf(0.975, 2) + stats.t.ppf(0.975, 499)) / 3
     assert found.quantile(0.025) == pytest.approx((narrow + wide) / 2)
 
@@ -60,8 +60,8 @@ def test_rows_of_one_group_count_together():
     alone = Scores.of(np.zeros(1), influences[None], None)
     grouped = Scores.of(np.zeros(1), influences[None], groups)
     expected = influences[::10].var(ddof=1) / 20
-    assert estimate(grouped.values, grouped.shares).of_test == pytest.approx(expected)
-    assert estimate(alone.values, alone.shares).of_test < expected / 9
+    assert estimate(grouped.values, grouped.shares).test_variance == pytest.approx(expected)
+    assert estimate(alone.values, alone.shares).test_variance < expected / 9
 
 
 def test_a_difference_is_paired_by_replicate_and_row():
@@ -70,9 +70,9 @@ def test_a_difference_is_paired_by_replicate_and_row():
     apart = [study.estimate({cell: 1}) for cell in planted]
     together = study.estimate({("a", 64): 1, ("b", 64): -1})
     assert together.mean == pytest.approx(apart[0].mean - apart[1].mean)
-    assert together.of_test < 0.6 * (apart[0].of_test + apart[1].of_test)
+    assert together.test_variance < 0.6 * (apart[0].test_variance + apart[1].test_variance)
     itself = study.estimate({("a", 64): 0.0})
-    assert (itself.mean, itself.deviation) == (0, 0)
+    assert (itself.mean, itself.standard_error) == (0, 0)
 
 
 @pytest.mark.simulation
@@ -112,9 +112,9 @@ def test_resamples_have_the_mean_and_the_covariance_of_the_estimates():
         found = study.estimate({cell: 1})
         assert drawn[cell].mean() == pytest.approx(found.mean, abs=1e-3)
         # Student's t with 11 degrees of freedom is wider than normal: variance 11 / 9.
-        assert drawn[cell].var() == pytest.approx(found.of_replicates * 11 / 9 + found.of_test, rel=0.05)
+        assert drawn[cell].var() == pytest.approx(found.replicate_variance * 11 / 9 + found.test_variance, rel=0.05)
     gain = study.estimate({("a", 128): 1, ("a", 64): -1})
-    variance = gain.of_replicates * 11 / 9 + gain.of_test
+    variance = gain.replicate_variance * 11 / 9 + gain.test_variance
     # The covariance less the interaction need not be one: negative eigenvalues count as 0, so that it grows a little.
     assert (drawn["a", 128] - drawn["a", 64]).var() == pytest.approx(variance, rel=0.1)
 

@@ -160,7 +160,7 @@ def test_cells_that_share_most_of_their_rows_or_learned_nothing_are_marked(study
     (overlap,) = marks["rising", 256]
     assert overlap.startswith("any two replicates share about 64% of their rows")
     assert "no better than the constant predictor" in marks["flat", 64][0]
-    assert marks["flat", 64][1] == "0.5000 is not surely better than chance, 0.5000"
+    assert marks["flat", 64][1] == "0.5000 is not clearly better than chance, 0.5000"
     assert "3 of 6 cells are marked" in Path("results/answer.txt").read_text()
 
 

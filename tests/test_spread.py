@@ -37,10 +37,10 @@ def test_alike_variances_are_moderated_and_a_single_cell_is_its_own():
     assert spread.slope == pytest.approx(-1, abs=0.5)
     found = spread.of({("a", 256): 1.0})
     assert found is not None
-    assert found.freedom > 5
+    assert found.degrees_of_freedom > 5
     alone = Spread({("a", 256): values["a", 256]}, np.inf).of({("a", 256): 1.0})
     assert alone is not None
-    assert (alone.total, alone.freedom) == (pytest.approx(values["a", 256].var(ddof=1)), 2)
+    assert (alone.total, alone.degrees_of_freedom) == (pytest.approx(values["a", 256].var(ddof=1)), 2)
     assert alone.of_mean(3) == pytest.approx(values["a", 256].var(ddof=1) / 3)
 
 
@@ -50,7 +50,7 @@ def test_variances_that_scatter_more_than_they_should_are_left_alone():
     spread = Spread(values, np.inf)
     found = spread.of({("b", 256): 1.0})
     assert found is not None
-    assert found.freedom < 4.5
+    assert found.degrees_of_freedom < 4.5
     assert spread.prior_freedom < 1.5
 
 
@@ -163,4 +163,4 @@ def test_above_half_the_pool_degrees_of_freedom_are_those_of_the_line():
     values = {(name, n): rng.normal(size=10) * np.exp(rng.normal() * 3) for name in LEARNERS for n in SIZES}
     found = Spread(values, SIZES[-1]).of({("a", SIZES[-1]): 1.0})
     assert found is not None
-    assert found.freedom < 3
+    assert found.degrees_of_freedom < 3

@@ -17,11 +17,11 @@ def keep_edits(before: str, text: str) -> None:
     """Raises InputError where params.yaml holds what its record does not explain and the new text would drop."""
     if record.is_sealed(before):
         return
-    found, new = yaml.load(before, LOADER), yaml.load(text, LOADER)
-    changed = record.edits(found, yaml.load(composed(record.recorded_overrides()), LOADER))
+    present, new = yaml.load(before, LOADER), yaml.load(text, LOADER)
+    changed = record.edits(present, yaml.load(composed(record.recorded_overrides()), LOADER))
     lost = {key: value for key, value in changed.items() if record.value_of(new, key) != value}
     if lost:
-        listed = as_overrides(record.by_files(lost, found))
+        listed = as_overrides(record.by_files(lost, present))
         what = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
         keep = f"`{COMMAND} {' '.join(listed)}` takes it up, `{COMMAND} --reset` with overrides drops it"
         raise InputError(f"params.yaml holds {what}, not recorded (an experiment of DVC, or an edit); {keep}")
@@ -31,45 +31,45 @@ def check() -> None:
     """Raises InputError where params.yaml is not what conf/ and its recorded overrides give."""
     if not PARAMS.is_file():
         raise InputError(f"{PARAMS} is missing; write it with `{COMMAND}`")
-    overrides, found = record.recorded_overrides(), read_yaml(PARAMS)
+    overrides, present = record.recorded_overrides(), read_yaml(PARAMS)
     if is_experiment() and not record.is_sealed(PARAMS.read_text(encoding="utf-8")):
-        check_experiment(found, overrides)
+        check_experiment(present, overrides)
         return
     expected = composed(overrides)
     if expected != PARAMS.read_text(encoding="utf-8"):
-        changed = ", ".join(list(record.differences(yaml.load(expected, LOADER), found))[:3]) or "layout"
+        changed = ", ".join(list(record.differences(yaml.load(expected, LOADER), present))[:3]) or "layout"
         if not record.is_sealed(PARAMS.read_text(encoding="utf-8")):
             remedy = f"`git checkout {PARAMS}` drops that; to take it up give it to `{COMMAND}` as overrides"
             raise InputError(f"params.yaml is not what conf/ gives ({changed}), nor as it was composed; {remedy}")
         raise InputError(f"params.yaml is not what conf/ gives ({changed}); run `{COMMAND}`, then `dvc repro`")
 
 
-def check_experiment(found: Any, overrides: list[str]) -> None:
+def check_experiment(present: Any, overrides: list[str]) -> None:
     """An experiment of DVC has params of its own: conf/ composed with its own -S alone, or, with --no-hydra, the
     composed params with single keys changed. Raises InputError where they cannot be what was meant."""
     for group in sorted(groups() & set(Study.model_fields)):
-        if not isinstance(found.get(group), dict):
-            instead = f"`{COMMAND} {group}={found.get(group)} && dvc exp run --no-hydra`"
-            raise InputError(f"{group}={found.get(group)!r} is no choice of a file with --no-hydra; run {instead}")
-    if not found["dataset"]["sizes"]["quick"]:
-        path = found["dataset"]["path"]
-        instead = f"`{COMMAND} dataset={found['dataset']['name']} ... && dvc exp run --no-hydra`"
+        if not isinstance(present.get(group), dict):
+            instead = f"`{COMMAND} {group}={present.get(group)} && dvc exp run --no-hydra`"
+            raise InputError(f"{group}={present.get(group)!r} is no choice of a file with --no-hydra; run {instead}")
+    if not present["dataset"]["sizes"]["quick"]:
+        path = present["dataset"]["path"]
+        instead = f"`{COMMAND} dataset={present['dataset']['name']} ... && dvc exp run --no-hydra`"
         raise InputError(f"DVC does not look into {path} for rows and sizes as compose does; run {instead}")
-    validate(found)
-    if found["compose"].get("sha256") is None:
-        if forgotten := not_taken_up(found, committed_overrides()):
+    validate(present)
+    if present["compose"].get("sha256") is None:
+        if forgotten := not_taken_up(present, committed_overrides()):
             instead = f"give it with -S too, or run `{COMMAND}` with the change and `dvc exp run --no-hydra`"
             what = "an experiment composes conf/ with its own -S alone"
             raise InputError(f"{what}, without the {' '.join(forgotten)} that the study records; {instead}")
         return
-    changed = record.edits(found, yaml.load(composed(overrides), LOADER))
+    changed = record.edits(present, yaml.load(composed(overrides), LOADER))
     again = yaml.load(composed([*overrides, *as_overrides(changed)]), LOADER)
-    if followers := list(record.edits(found, again)):
+    if followers := list(record.edits(present, again)):
         instead = f"`{COMMAND} {' '.join(as_overrides(changed))} && dvc exp run --no-hydra`"
         raise InputError(f"{followers[0]} follows from what -S changed and was left as it is; run {instead}")
 
 
-def not_taken_up(found: Any, overrides: list[str]) -> list[str]:
+def not_taken_up(present: Any, overrides: list[str]) -> list[str]:
     """Those of a study's overrides of which params show the default instead."""
     if not overrides:
         return []
@@ -78,7 +78,7 @@ def not_taken_up(found: Any, overrides: list[str]) -> list[str]:
     for override in overrides:
         key = key_of(override)
         probe = f"{key}.name" if key in groups() and record.value_of(of_study, f"{key}.name") else key
-        values = [record.value_of(content, probe) for content in (found, default, of_study)]
+        values = [record.value_of(content, probe) for content in (present, default, of_study)]
         if key in groups():
             values = [list(value) if isinstance(value, dict) else value for value in values]
         if values[0] == values[1] != values[2]:

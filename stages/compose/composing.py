@@ -59,10 +59,10 @@ def measured(dataset: Any) -> Json:
     is_fetched = getattr(source, "IS_FETCHED", False)
     if asked.path is not None and not is_fetched:
         _check_inside(Path(asked.path), bool(dataset.get("allow_outside")))
-    found = as_recorded(str(name), asked) if is_fetched else None
-    if found is None:
-        found = source.measure(asked)
-    return {key: _filled(dataset.get(key), value) for key, value in found.items()}
+    values = as_recorded(str(name), asked) if is_fetched else None
+    if values is None:
+        values = source.measure(asked)
+    return {key: _filled(dataset.get(key), value) for key, value in values.items()}
 
 
 def as_recorded(name: str, asked: Asked) -> Json | None:
@@ -77,11 +77,11 @@ def as_recorded(name: str, asked: Asked) -> Json | None:
     return {key: recorded[key] for key in ("target", "split", "n_rows", "n_test", "n_pool", "sizes", "variance_size")}
 
 
-def _filled(said: Any, found: Any) -> Any:
-    """What the config says, and what was found where it says nothing; of a mapping, entry by entry."""
-    if isinstance(found, dict):
-        return {key: _filled((said or {}).get(key), value) for key, value in found.items()}
-    return found if said is None or said == [] else said
+def _filled(said: Any, measured_values: Any) -> Any:
+    """What the config says, and what was measured_values where it says nothing; of a mapping, entry by entry."""
+    if isinstance(measured_values, dict):
+        return {key: _filled((said or {}).get(key), value) for key, value in measured_values.items()}
+    return measured_values if said is None or said == [] else said
 
 
 def _text(dataset: Any, key: str) -> str | None:

@@ -41,34 +41,34 @@ def sealed(text: str) -> str:
 
 def is_sealed(text: str) -> bool:
     """Is the text as it was composed, no letter of it changed since?"""
-    found = re.search(SEALED, text, re.MULTILINE)
-    return found is not None and sealed(text.replace(found[0], UNSEALED, 1)) == text
+    match = re.search(SEALED, text, re.MULTILINE)
+    return match is not None and sealed(text.replace(match[0], UNSEALED, 1)) == text
 
 
-def edits(found: Any, expected: Any) -> dict[str, Any]:
-    """Dotted keys where `found` differs from `expected`, each with the value it has; the record itself apart."""
-    keys = [key for key in differences(expected, found) if not key.startswith("compose")]
-    return {key: value_of(found, key) for key in keys}
+def edits(present: Any, expected: Any) -> dict[str, Any]:
+    """Dotted keys where `present` differs from `expected`, each with the value it has; the record itself apart."""
+    keys = [key for key in differences(expected, present) if not key.startswith("compose")]
+    return {key: value_of(present, key) for key in keys}
 
 
-def by_files(changed: Mapping[str, Any], found: Any) -> dict[str, Any]:
+def by_files(changed: Mapping[str, Any], present: Any) -> dict[str, Any]:
     """Edits that say another file of conf/ as the choice of that file, without what follows from it."""
     chosen: dict[str, Any] = {}
     for group in ("dataset", "scale"):
         if f"{group}.name" in changed:
             chosen[group] = changed[f"{group}.name"]
     if any(key.count(".") == 1 for key in changed if key.startswith("learners.")):
-        chosen["learners"] = list(found["learners"])
+        chosen["learners"] = list(present["learners"])
     rest = {key: value for key, value in changed.items() if key.split(".")[0] not in (*chosen, "grid")}
     return chosen | rest
 
 
-def differences(expected: Any, found: Any, prefix: str = "") -> Iterator[str]:
+def differences(expected: Any, present: Any, prefix: str = "") -> Iterator[str]:
     """Dotted keys whose values differ."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key in expected | found:
-            yield from differences(expected.get(key), found.get(key), f"{prefix}.{key}" if prefix else str(key))
-    elif expected != found:
+    if isinstance(expected, dict) and isinstance(present, dict):
+        for key in expected | present:
+            yield from differences(expected.get(key), present.get(key), f"{prefix}.{key}" if prefix else str(key))
+    elif expected != present:
         yield prefix
 
 

@@ -138,7 +138,11 @@ def widened(cells: Sequence[Cell], n_pool: int) -> list[Cell]:
         variance = spread.of({name: 1.0})
         if variance is None or e.n_replicates < 2:
             return e
-        return replace(e, of_replicates=variance.of_mean(e.n_replicates), freedom_of_replicates=variance.freedom)
+        return replace(
+            e,
+            replicate_variance=variance.of_mean(e.n_replicates),
+            replicate_degrees_of_freedom=variance.degrees_of_freedom,
+        )
 
     return [
         replace(

@@ -60,43 +60,43 @@ class Estimate:
 
     mean: float
     n_replicates: int
-    of_replicates: float  # variance of the mean that comes from replicates
-    of_test: float  # ... from the test rows, n_groups - 1 degrees of freedom
+    replicate_variance: float  # variance of the mean that comes from replicates
+    test_variance: float  # ... from the test rows, n_groups - 1 degrees of freedom
     n_groups: int
-    freedom_of_replicates: float
+    replicate_degrees_of_freedom: float
 
     @property
-    def deviation(self) -> float:
+    def standard_error(self) -> float:
         """Standard error of the mean."""
-        return float(np.sqrt(self.of_replicates + self.of_test))
+        return float(np.sqrt(self.replicate_variance + self.test_variance))
 
     @property
-    def freedom(self) -> float:
+    def degrees_of_freedom(self) -> float:
         """Satterthwaite's degrees of freedom."""
-        of_replicates, of_test = self._freedoms
-        parts = self.of_replicates**2 / of_replicates + self.of_test**2 / of_test
-        return (self.of_replicates + self.of_test) ** 2 / parts if parts > 0 else np.inf
+        of_replicates, of_test_rows = self._freedoms
+        parts = self.replicate_variance**2 / of_replicates + self.test_variance**2 / of_test_rows
+        return (self.replicate_variance + self.test_variance) ** 2 / parts if parts > 0 else np.inf
 
     @property
     def _freedoms(self) -> tuple[float, float]:
-        return max(1.0, self.freedom_of_replicates), max(1.0, self.n_groups - 1)
+        return max(1.0, self.replicate_degrees_of_freedom), max(1.0, self.n_groups - 1)
 
     @cached_property
     def _mixture(self) -> tuple[Array, Array]:
         """Degrees of freedom (3,) of Student's quantiles and their weights: Satterthwaite's, and those of the parts."""
-        parts = np.array([self.of_replicates, self.of_test])
-        return np.array([self.freedom, *self._freedoms]), np.append(1.0, parts / parts.sum()) / 2
+        parts = np.array([self.replicate_variance, self.test_variance])
+        return np.array([self.degrees_of_freedom, *self._freedoms]), np.append(1.0, parts / parts.sum()) / 2
 
     def quantile(self, tail: float) -> float:
         """How many standard errors above the mean a probability of `tail` is left."""
-        if self.deviation == 0:
+        if self.standard_error == 0:
             return 0.0
         freedoms, weights = self._mixture
         return -float(weights @ stdtrit(freedoms, tail))
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Two-sided, of the mean."""
-        half = self.deviation * self.quantile((1 - confidence) / 2)
+        half = self.standard_error * self.quantile((1 - confidence) / 2)
         return self.mean - half, self.mean + half
 
     def p_above(self, threshold: float) -> float:
@@ -108,11 +108,11 @@ class Estimate:
         return self._p(threshold - self.mean)
 
     def _p(self, distance: float) -> float:
-        if not np.isfinite(distance) or not np.isfinite(self.deviation):
+        if not np.isfinite(distance) or not np.isfinite(self.standard_error):
             return 1.0
-        if self.deviation == 0:
+        if self.standard_error == 0:
             return 0.0 if distance > 0 else 1.0
-        t = distance / self.deviation
+        t = distance / self.standard_error
         if abs(t) >= self.quantile(float(ndtr(-MAX_DEVIATE))):
             return 0.0 if t > 0 else 1.0
         # Quantiles are never below the normal ones, so the p value is that of a normal deviate between 0 and t.
@@ -121,12 +121,12 @@ class Estimate:
 
 
 def estimate(
-    values: Array, shares: Array, of_replicates: float | None = None, freedom: float | None = None
+    values: Array, shares: Array, replicate_variance: float | None = None, freedom: float | None = None
 ) -> Estimate:
     """The mean of usable replicates.
 
-    values: (R,), shares: (R, n_groups) as in Scores; of_replicates: the variance of the mean that comes from them, with
-    so many degrees of freedom, else that of independent replicates. With one replicate it is unknown, NaN.
+    values: (R,), shares: (R, n_groups) as in Scores; replicate_variance: that of the mean that comes from replicates,
+    with so many degrees of freedom, else that of independent ones. With one replicate it is unknown, NaN.
     """
     n_replicates, n_groups = shares.shape
     if n_replicates == 0:
@@ -135,11 +135,11 @@ def estimate(
     of_rows = n_groups / max(1, n_groups - 1) * float(of_mean @ of_mean)
     if n_replicates == 1:
         return Estimate(float(values[0]), 1, np.nan, of_rows, n_groups, 0)
-    if of_replicates is None or freedom is None:
-        of_replicates, freedom = float(values.var(ddof=1)) / n_replicates, n_replicates - 1
+    if replicate_variance is None or freedom is None:
+        replicate_variance, freedom = float(values.var(ddof=1)) / n_replicates, n_replicates - 1
     interaction = float(((shares - of_mean) ** 2).sum()) / (n_replicates - 1)
-    of_test = max(0.0, of_rows - interaction / n_replicates)
-    return Estimate(float(values.mean()), n_replicates, of_replicates, of_test, n_groups, freedom)
+    test_variance = max(0.0, of_rows - interaction / n_replicates)
+    return Estimate(float(values.mean()), n_replicates, replicate_variance, test_variance, n_groups, freedom)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def variance_split(values: Array, shares: Array, draws: NDArray[np.int64], inits
     draw = max(0.0, float(rows.var(ddof=1)) - mean_square / k)
     initialisation = max(0.0, float(columns.var(ddof=1)) - mean_square / k)
     flat = square.ravel()
-    return Split(draw, initialisation, mean_square, estimate(values[flat], shares[flat]).of_test)
+    return Split(draw, initialisation, mean_square, estimate(values[flat], shares[flat]).test_variance)
 
 
 def holm(p_values: Mapping[K, float]) -> dict[K, float]:

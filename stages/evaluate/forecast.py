@@ -44,7 +44,7 @@ def measured_curves(study: Study) -> list[Measured]:
         sizes = sorted(n for name, n in study.cells if name == learner and study.is_known((name, n)))
         estimates = [study.estimate({(learner, n): 1}) for n in sizes]
         values = np.array([e.mean for e in estimates])
-        errors = np.sqrt([e.of_replicates for e in estimates])
+        errors = np.sqrt([e.replicate_variance for e in estimates])
         found.append(Measured(learner, np.array(sizes, dtype=np.float64), study.metric.loss(values), errors))
     return found
 

@@ -31,40 +31,40 @@ def marks(cell: Cell, study: Study, data: Data) -> list[str]:
     """What a reader must know of a cell before trusting it; empty where there is nothing."""
     metric, failing, n_pool = study.metric, study.spread.failing, data.n_pool
     chance, constant_log_loss = metric.chance(len(data.classes)), data.constant["log_loss"]
-    found = []
+    notes = []
     n_train = cell.name[1]
     e = cell.estimates[metric.name]
     if cell.info.status != "ok":
-        found.append(f"{cell.info.status}: {cell.info.reason}")
+        notes.append(f"{cell.info.status}: {cell.info.reason}")
     n_fits = len(cell.own[metric.name].values)
     if e.n_replicates < n_fits:
-        found.append(f"{n_fits - e.n_replicates} of {n_fits} replicates have no usable fit")
+        notes.append(f"{n_fits - e.n_replicates} of {n_fits} replicates have no usable fit")
     if 0 < e.n_replicates < MIN_REPLICATES:
-        found.append(f"{e.n_replicates} replicates say next to nothing about their spread")
+        notes.append(f"{e.n_replicates} replicates say next to nothing about their spread")
     log_loss = cell.estimates["log_loss"].mean
     if log_loss >= constant_log_loss:
-        found.append(f"log loss {log_loss:.4f} is no better than the constant predictor's {constant_log_loss:.4f}")
+        notes.append(f"log loss {log_loss:.4f} is no better than the constant predictor's {constant_log_loss:.4f}")
     p_chance = e.p_below(chance) if metric.is_loss else e.p_above(chance)
     if e.n_replicates > 1 and p_chance > 0.05:
-        found.append(f"{e.mean:.4f} is not surely better than chance, {chance:.4f}")
+        notes.append(f"{e.mean:.4f} is not clearly better than chance, {chance:.4f}")
     rare = [
         name for name, rows in zip(data.classes, data.pool_class_rows, strict=True) if rows * n_train / n_pool < 1
     ]  # fmt: skip
     if rare:
-        found.append(f"hardly a row among the {n_train} labels is of class {', '.join(map(repr, rare[:3]))}")
+        notes.append(f"hardly a row among the {n_train} labels is of class {', '.join(map(repr, rare[:3]))}")
     if cell.name[0] in failing:
         n_failed, n_fits = failing[cell.name[0]]
-        found.append(
+        notes.append(
             f"{n_failed} of {n_fits} fits of this learner lie far below its others: bands hold no rare failures"
         )
     n_groups = e.n_groups
     if n_groups < min(LEAST_GROUPS, data.n_test):
-        found.append(f"the test rows come in {n_groups} groups: bands of so few are a little too narrow")
+        notes.append(f"the test rows come in {n_groups} groups: bands of so few are a little too narrow")
     wrong = cell.estimates["error"].mean * data.n_test
     if wrong < LEAST_WRONG:
-        found.append(f"{wrong:.1f} of {data.n_test} test rows are wrong: so few say little of the next test set")
+        notes.append(f"{wrong:.1f} of {data.n_test} test rows are wrong: so few say little of the next test set")
     if n_train > n_pool / 2:
         shared = f"share about {n_train / n_pool:.0%} of their rows" if n_train < n_pool else "are the whole pool"
-        how = "is extrapolated from smaller sizes" if np.isfinite(e.deviation) else "is not known"
-        found.append(f"any two replicates {shared}; how much draws vary {how}")
-    return found
+        how = "is extrapolated from smaller sizes" if np.isfinite(e.standard_error) else "is not known"
+        notes.append(f"any two replicates {shared}; how much draws vary {how}")
+    return notes

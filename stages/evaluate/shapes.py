@@ -12,18 +12,18 @@ from stages.evaluate.sums import Array
 
 def last_steps(study: Study, confidence: float) -> list[Json]:
     """What the last step in data brought each learner for each doubling of the labels, with its interval."""
-    found: list[Json] = []
+    steps: list[Json] = []
     if len(study.sizes) < 2:
-        return found
+        return steps
     for learner in study.learners:
         before, after = ((learner, n) for n in study.sizes[-2:])
         doublings = float(np.log2(after[1] / before[1]))
         gain = study.estimate({after: 1 / doublings, before: -1 / doublings})
-        if gain.n_replicates >= 2 and np.isfinite(gain.deviation):
+        if gain.n_replicates >= 2 and np.isfinite(gain.standard_error):
             low, high = gain.interval(confidence)
-            found.append({"learner": learner, "from": before[1], "to": after[1],
+            steps.append({"learner": learner, "from": before[1], "to": after[1],
                           "gain": gain.mean, "low": low, "high": high})  # fmt: skip
-    return found
+    return steps
 
 
 def overtakes(study: Study, confidence: float) -> list[Json]:
@@ -34,7 +34,7 @@ def overtakes(study: Study, confidence: float) -> list[Json]:
     resamples, None where they lie beyond the largest size; `low` and `n_labels` may be the smallest size, from where on
     the network then leads.
     """
-    found: list[Json] = []
+    overtaken: list[Json] = []
     resamples = study.resamples
     for network in study.learners:
         for other in study.learners:
@@ -47,10 +47,10 @@ def overtakes(study: Study, confidence: float) -> list[Json]:
             places = _last_rise(np.log(sizes), lead)
             tails = ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
             low, middle, high = (_labels(float(q)) for q in np.quantile(places, tails, method="inverted_cdf"))
-            found.append({"network": network, "other": other, "probability": float(np.isfinite(places).mean()),
+            overtaken.append({"network": network, "other": other, "probability": float(np.isfinite(places).mean()),
                           "n_labels": middle, "low": low, "high": high, "smallest": sizes[0],
                           "largest": sizes[-1]})  # fmt: skip
-    return found
+    return overtaken
 
 
 def _last_rise(log_sizes: Array, lead: Array) -> Array:
@@ -70,7 +70,7 @@ def _labels(log_size: float) -> int | None:
 
 
 def ill_behaved(study: Study, alpha: float) -> list[Json]:
-    """Learners that surely get worse with more data, or peak: worse first, then better (LCDB 1.1, Yan et al. 2025).
+    """Learners that clearly get worse with more data, or peak: worse first, then better (LCDB 1.1, Yan et al. 2025).
 
     Paired one-sided tests of all pairs of sizes of all learners, for either direction, with Holm's correction over all
     of them.
@@ -84,7 +84,7 @@ def ill_behaved(study: Study, alpha: float) -> list[Json]:
     better = {(*pair, "better"): gain.p_above(0) for pair, gain in gains.items()}
     adjusted = holm(worse | better)
     certain = {key for key, p in adjusted.items() if p <= alpha}
-    found: list[Json] = []
+    curves: list[Json] = []
     for learner in study.learners:
         falls = [(a, b) for name, a, b in gains if name == learner and (learner, a, b, "worse") in certain]
         if not falls:
@@ -92,9 +92,9 @@ def ill_behaved(study: Study, alpha: float) -> list[Json]:
         peaks = [(a, b, c) for a, b in falls for c in study.sizes if (learner, b, c, "better") in certain]
         start, end = min(falls, key=lambda pair: gains[learner, *pair].mean)
         recovery = min((c for _, b, c in peaks if b == end), default=None)
-        found.append({
+        curves.append({
             "learner": learner, "shape": "peak" if peaks else "worse with more data", "from": start, "to": end,
             "loss": -gains[learner, start, end].mean, "p": adjusted[learner, start, end, "worse"],
             "recovers_at": recovery,
         })  # fmt: skip
-    return found
+    return curves

@@ -76,7 +76,7 @@ class Spread:
         if seen is None:
             return None
         draw, shared = self._draw_share(weights), self._shared(weights)
-        total, freedom = seen.over_fresh(draw, min(shared, MOST_SHARED)), float(seen.freedom)
+        total, freedom = seen.over_fresh(draw, min(shared, MOST_SHARED)), float(seen.degrees_of_freedom)
         family = self._family(weights, draw)
         if family:
             logs, freedoms, places = (np.array(of) for of in zip(*family, strict=True))
@@ -116,13 +116,13 @@ class Spread:
     @cached_property
     def _lines(self) -> dict[str, tuple[Array, Array, Array]]:
         """Of each learner log variances, their degrees of freedom and log sizes, up to MOST_SHARED of the pool."""
-        found = {}
+        lines = {}
         for learner in dict.fromkeys(name for name, _ in self.values):
             if self.sizes and (
                 family := self._family({(learner, self.sizes[0]): 1.0}, self._draw_share({(learner, 0): 1.0}))
             ):
-                found[learner] = tuple(np.array(of) for of in zip(*family, strict=True))
-        return found  # type: ignore[return-value]
+                lines[learner] = tuple(np.array(of) for of in zip(*family, strict=True))
+        return lines  # type: ignore[return-value]
 
     @cached_property
     def slope(self) -> float:
@@ -199,9 +199,9 @@ class Spread:
         if len(seen) < LEAST_STEPS or not (of_all := float(np.square(expected).sum())):
             return 0.0
         r, e = np.array(seen), np.array(expected)
-        found = float(r @ e) / of_all
-        error = float(np.sqrt((((r - found * e) * e) ** 2).sum())) / of_all
-        return float(np.clip(found - error, 0, 1))
+        ratio = float(r @ e) / of_all
+        error = float(np.sqrt((((r - ratio * e) * e) ** 2).sum())) / of_all
+        return float(np.clip(ratio - error, 0, 1))
 
     def _family(self, weights: Mapping[CellName, float], draw: float) -> list[tuple[float, int, float]]:
         """The same sum at all sizes that share little: log variance over fresh draws, degrees of freedom, log size."""
@@ -211,14 +211,14 @@ class Spread:
         lowest, highest = min(places.values()), max(places.values())
         key = tuple((name, places[name, n] - lowest, weight) for (name, n), weight in weights.items())
         if key not in self._families:
-            found = []
+            family = []
             for shift in range(-lowest, len(self.sizes) - highest):
                 moved = {(name, self.sizes[place + shift]): weights[name, n] for (name, n), place in places.items()}
                 seen, shared = self._sums.seen(moved), self._shared(moved)
                 if seen is not None and seen.variance > 0 and shared <= MOST_SHARED:
                     log = np.log(seen.over_fresh(draw, shared))
-                    found.append((float(log), seen.freedom, float(np.log(self.sizes[highest + shift]))))
-            self._families[key] = found
+                    family.append((float(log), seen.degrees_of_freedom, float(np.log(self.sizes[highest + shift]))))
+            self._families[key] = family
         return self._families[key]
 
     def _shared(self, weights: Mapping[CellName, float]) -> float:

@@ -64,7 +64,7 @@ class Study:
         variance = self.spread.of(weights)
         if variance is None:
             return estimate(values, shares)
-        return estimate(values, shares, variance.of_mean(len(values)), variance.freedom)
+        return estimate(values, shares, variance.of_mean(len(values)), variance.degrees_of_freedom)
 
     def is_known(self, name: CellName) -> bool:
         """Whether the cell has a variance: two usable replicates, and draws that do not share nearly all their rows."""
@@ -96,8 +96,8 @@ class Study:
         normal = weights @ (deviations / np.where(lengths > 0, lengths, 1)).T  # (n_resamples, n_cells)
         luck = rng.random(self.n_resamples)  # how small the variances came out, for all cells alike
         for i, e in enumerate(estimates):
-            freedom = max(1.0, e.freedom_of_replicates)
-            normal[:, i] *= np.sqrt(e.of_replicates * freedom / chi2.ppf(luck, freedom))
+            freedom = max(1.0, e.replicate_degrees_of_freedom)
+            normal[:, i] *= np.sqrt(e.replicate_variance * freedom / chi2.ppf(luck, freedom))
         noise = rng.normal(size=(self.n_resamples, len(names))) @ _root(self.test_covariance(names)).T
         drawn = means + normal + noise
         return {name: drawn[:, i] for i, name in enumerate(names)}

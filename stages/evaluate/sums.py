@@ -23,15 +23,15 @@ class Variance:
     total: float
     interaction: float
     draw: float
-    freedom: float
+    degrees_of_freedom: float
     shared: float
 
     def of_mean(self, n_replicates: int) -> float:
         """Of the mean over so many replicates whose draws share rows."""
         kept = self.shared + (1 - self.shared) / n_replicates
         # The interaction is known, so all that errs in the total errs in the rest of it.
-        cautious = self.total - self.interaction + BESIDE_INTERACTION * self.total * np.sqrt(2 / self.freedom)
-        of_draws = self.draw * min(self.total, cautious)
+        error = self.total * np.sqrt(2 / self.degrees_of_freedom)
+        of_draws = self.draw * min(self.total, self.total - self.interaction + BESIDE_INTERACTION * error)
         return of_draws * kept + (self.total - of_draws) / n_replicates
 
 
@@ -41,7 +41,7 @@ class Seen:
 
     variance: float
     interaction: float
-    freedom: int
+    degrees_of_freedom: int
 
     def over_fresh(self, draw: float, shared: float) -> float:
         """The variance over fresh draws, of which the part that draws have in common is not seen.

@@ -11,7 +11,7 @@ from stages.contract.costs import Costs
 from stages.contract.dataset import Dataset
 from stages.plot import figures
 from stages.plot.params import Plot
-from stages.plot.report import Found, render
+from stages.plot.report import Written, render
 from stages.plot.results import Results
 from stages.plot.tables import class_table, forecast_table, table
 
@@ -19,7 +19,7 @@ from stages.plot.tables import class_table, forecast_table, table
 def main() -> None:
     plot = params.load(Plot, "plot")
     summary = artefacts.load_json(RESULTS / "metrics.json")
-    found = Found(
+    written = Written(
         load_records(PREPARED / "dataset.json", Dataset),
         load_records(RESULTS / "cells.json", list[MeasuredCell]),
         load_records(RESULTS / "claims.json", list[Claim]),
@@ -28,7 +28,7 @@ def main() -> None:
     )
     results = Results(
         artefacts.load_csv(RESULTS / "curves.csv"), artefacts.load_csv(RESULTS / "forecast.csv"),
-        frozenset((cell.learner, cell.n_train) for cell in found.cells if cell.marks),
+        frozenset((cell.learner, cell.n_train) for cell in written.cells if cell.marks),
         summary["metric"], summary["metric_label"], summary["chance"], summary["constant"],
     )  # fmt: skip
     drawn = {}
@@ -43,7 +43,7 @@ def main() -> None:
         "forecasts": forecast_table(results.forecasts, results.metric),
         "classes": class_table(artefacts.load_csv(RESULTS / "classes.csv"), results.sizes),
     }
-    page = render(drawn, table(results, plot), results.sizes, found, more)
+    page = render(drawn, table(results, plot), results.sizes, written, more)
     artefacts.save_text(RESULTS / "report.html", page)
 
 

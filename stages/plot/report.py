@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 @dataclass(frozen=True)
-class Found:
+class Written:
     """What `prepare` and `evaluate` wrote, as typed records."""
 
     card: Dataset
@@ -28,7 +28,7 @@ class Found:
     costs: Costs
 
 
-def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: Found, more: Json) -> str:
+def render(figures: dict[str, str], table: list[Json], sizes: list[int], written: Written, more: Json) -> str:
     """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone.
 
     more: what the template has besides: answer, summary, shapes, forecasts and classes.
@@ -38,14 +38,14 @@ def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: 
         {"title": title, "source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
         for title, svg in figures.items()
     ]
-    cells = found.cells
+    cells = written.cells
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         more
         | {
-            "card": found.card,
-            "claims": found.claims,
-            "advice": found.advice,
-            "costs": found.costs,
+            "card": written.card,
+            "claims": written.claims,
+            "advice": written.advice,
+            "costs": written.costs,
             "images": images,
             "table": table,
             "sizes": sizes,
@@ -53,7 +53,7 @@ def render(figures: dict[str, str], table: list[Json], sizes: list[int], found: 
             "marked": _marked(cells),
             "budget": cells[0].budget,
             "n_replicates": sum(fit.draw == fit.initialisation for fit in cells[0].replicates),
-            "hardware": _hardware(cells, found.costs.cells),
+            "hardware": _hardware(cells, written.costs.cells),
             "versions": _versions(cells),
         }
     )
@@ -103,8 +103,8 @@ def _hardware(cells: list[MeasuredCell], timed: list[CellCost]) -> list[str]:
 
 
 def _versions(cells: list[MeasuredCell]) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
+    of_packages: dict[str, set[str]] = {}
     for cell in cells:
         for package, version in cell.versions.items():
-            found.setdefault(package, set()).add(version)
-    return {package: ", ".join(sorted(versions)) for package, versions in found.items()}
+            of_packages.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(versions)) for package, versions in of_packages.items()}

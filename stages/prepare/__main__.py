@@ -45,13 +45,13 @@ def main() -> None:
 
     check_stamp(source.path, read_at_first)
     check_columns(table)
-    found = sides(table, source.split, source.n_test, source.seed, source.repeats)
-    pool_rows, test_rows = found.pool, found.test
-    n_dropped = found.n_repeats if found.are_dropped else 0
+    split = sides(table, source.split, source.n_test, source.seed, source.repeats)
+    pool_rows, test_rows = split.pool, split.test
+    n_dropped = split.n_repeats if split.are_dropped else 0
     n_told = len(pool_rows) + len(test_rows) + n_dropped + sum(table.dropped.values())
     if n_told != table.n_read:
         raise InputError(f"prepare tells of {n_told} rows, but {source.name} has {table.n_read}; {REPORT}")
-    check_classes(table, found, source.split)
+    check_classes(table, split, source.split)
     if source.n_pool is not None and len(pool_rows) != source.n_pool:
         what = f"dataset.n_pool={source.n_pool}, but the pool has {len(pool_rows)} rows"
         raise InputError(f"{what}: the file is another than the composed one; run `python -m stages.compose` again")
@@ -63,7 +63,7 @@ def main() -> None:
         artefacts.save_array(PREPARED / f"{side}_labels.npy", table.labels[rows])
     # What training needs to know, apart from the card: rewording that retrains nothing.
     features.save_layout(table.features, len(table.classes), HELD_OUT_BY.get(source.split, "row"))
-    warnings = table.warnings + told_of_repeats(found)
+    warnings = table.warnings + told_of_repeats(split)
     if source.target:
         warnings += leaks(table, pool_rows, source.seed)
     if source.target and source.split == "random":
@@ -108,11 +108,11 @@ def check_stamp(path: str, read_at_first: list[tuple[str, int, int]]) -> None:
         raise InputError(f"{path} changed while it was read; run `dvc repro` again")
 
 
-def told_of_repeats(found: Sides) -> list[str]:
-    if not found.n_repeats or found.are_dropped:
+def told_of_repeats(split: Sides) -> list[str]:
+    if not split.n_repeats or split.are_dropped:
         return []
     what = (
-        f"{found.n_repeats} of {len(found.pool)} pool rows have exactly the features of a test row and stay in the pool"
+        f"{split.n_repeats} of {len(split.pool)} pool rows have exactly the features of a test row and stay in the pool"
     )
     return [f"{what}: with so few values they repeat by chance, or dataset.repeats=keep"]
 

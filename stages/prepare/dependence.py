@@ -51,7 +51,7 @@ def told_of_dependence(table: Table, pool_rows: NDArray[np.int64], seed: int) ->
     if len(rows) > N_LOOKED_AT:  # stretches of the file, so that rows that stand together still do
         starts = np.linspace(0, len(rows) - N_LOOKED_AT // N_CHUNKS, N_CHUNKS).astype(np.int64)
         rows = np.concatenate([rows[start : start + N_LOOKED_AT // N_CHUNKS] for start in starts])
-    found = []
+    warnings = []
     candidates = _candidates(table, rows)
     for candidate in candidates:
         random = np.random.default_rng(seed_from("dependence", seed))
@@ -61,12 +61,12 @@ def told_of_dependence(table: Table, pool_rows: NDArray[np.int64], seed: int) ->
             continue
         what = f"{len(counts)} stretches of time by" if candidate.is_time else f"{len(counts)} values of"
         remedy = f"python -m stages.compose --{'time' if candidate.is_time else 'group'} {shlex.quote(candidate.name)}"
-        found.append(
+        warnings.append(
             f"rows go together by the {what} {candidate.name!r}: those of one have {correlation:.0%} in common of what "
             f"a model leaves unexplained; if the model will meet new ones, bands are too narrow and errors too low: "
             f"split by it, `{remedy}`; if these are all there are, nothing is amiss"
         )
-    return found
+    return warnings
 
 
 def _candidates(table: Table, rows: NDArray[np.int64]) -> list[_Candidate]:
@@ -108,7 +108,7 @@ class _Column:
 
 
 def _columns(table: Table, rows: NDArray[np.int64]) -> list[_Column]:
-    found = []
+    columns = []
     numeric, categorical = table.features.blocks.values()
     n_numeric = numeric.shape[1]
     for i, card in enumerate(table.columns):
@@ -118,10 +118,10 @@ def _columns(table: Table, rows: NDArray[np.int64]) -> list[_Column]:
         block, at = (numeric, i) if i < n_numeric else (categorical, i - n_numeric)
         values = np.asarray(block[rows, at], np.float32)
         if is_date or np.array_equal(values, np.round(values), equal_nan=True):
-            found.append(_Column(card.column or card.name, is_date, i < n_numeric, np.nan_to_num(values, nan=-1e30)))
-            if len(found) > MOST_WHOLE:
+            columns.append(_Column(card.column or card.name, is_date, i < n_numeric, np.nan_to_num(values, nan=-1e30)))
+            if len(columns) > MOST_WHOLE:
                 return []
-    return found
+    return columns
 
 
 def _measured(columns: Sequence[_Column], ranks: dict[str, NDArray[np.int64]]) -> set[str]:
@@ -136,14 +136,14 @@ def _measured(columns: Sequence[_Column], ranks: dict[str, NDArray[np.int64]]) -
     matrix /= np.where(lengths > 0, lengths, 1)[:, None]
     together = np.abs(matrix @ matrix.T)
     np.fill_diagonal(together, 0)
-    found = {c.name for c, most in zip(columns, together.max(axis=1), strict=True) if c.is_number and most > MOST_ALIKE}
+    names = {c.name for c, most in zip(columns, together.max(axis=1), strict=True) if c.is_number and most > MOST_ALIKE}
     for column in columns:
         frequencies = np.log(np.bincount(ranks[column.name]))
         first, second = frequencies[1:], frequencies[:-1]
         varies = column.is_number and len(first) > 2 and min(first.std(), second.std()) > 0
         if varies and np.corrcoef(first, second)[0, 1] > MOST_ALIKE:
-            found.add(column.name)
-    return found
+            names.add(column.name)
+    return names
 
 
 def _decides(codes: NDArray[np.int64], others: Sequence[NDArray[np.int64]]) -> bool:
@@ -201,15 +201,15 @@ def _out_of_fold(
     """Probabilities (n_rows,) of models that saw the other folds alone."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    found = np.full(len(values), is_positive.mean())
+    predicted = np.full(len(values), is_positive.mean())
     for fold in range(N_FOLDS):
         fit, test = folds != fold, folds == fold
         if values.shape[1] and len(np.unique(is_positive[fit])) == 2:
             model = HistGradientBoostingClassifier(
                 max_iter=40, max_leaf_nodes=8, min_samples_leaf=40, early_stopping=False, random_state=0
             )
-            found[test] = model.fit(values[fit], is_positive[fit]).predict_proba(values[test])[:, 1]
-    return found
+            predicted[test] = model.fit(values[fit], is_positive[fit]).predict_proba(values[test])[:, 1]
+    return predicted
 
 
 def _intraclass(

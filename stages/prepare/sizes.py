@@ -12,13 +12,13 @@ QUICK_REACH = 32_768  # labels: as far as `quick` goes
 TEST_SHARE, MOST_TEST_ROWS = 0.25, 50_000
 
 
-def test_rows(n_rows: int) -> int:
+def n_test_for(n_rows: int) -> int:
     return min(MOST_TEST_ROWS, int(TEST_SHARE * n_rows))
 
 
 def study_of(table: Table, how: str, asked: Asked, path: str) -> Json:
     """n_test, n_pool, sizes and variance_size by scale: of the pool that `prepare` will make, by its own functions."""
-    n_test = test_rows(len(table.labels)) if asked.n_test is None else asked.n_test
+    n_test = n_test_for(len(table.labels)) if asked.n_test is None else asked.n_test
     found = sides(table, how, n_test, asked.seed, asked.repeats)
     n_pool = len(found.pool)
     counts = np.bincount(table.labels)

@@ -60,17 +60,17 @@ def encode(columns: pd.DataFrame) -> Features:
 
 def cards(columns: pd.DataFrame, descriptions: dict[str, str]) -> list[Column]:
     """Name, kind, description and number of missing values of each column."""
-    found = []
+    cards_of = []
     for name in map(str, columns):
         values, description = columns[name], descriptions[name]
         missing = int(values.isna().sum())
         if isinstance(values.dtype, pd.CategoricalDtype):
             categories = [str(c) for c in values.cat.categories]
-            found.append(Column(name=name, kind="categorical", description=description, missing=missing,
+            cards_of.append(Column(name=name, kind="categorical", description=description, missing=missing,
                                 categories=categories))  # fmt: skip
         else:
-            found.append(Column(name=name, kind="numeric", description=description, missing=missing))
-    return found
+            cards_of.append(Column(name=name, kind="numeric", description=description, missing=missing))
+    return cards_of
 
 
 @dataclass(frozen=True)
@@ -92,19 +92,19 @@ def sides(table: Table, how: str, n_test: int, seed: int, repeats: Repeats) -> S
     return Sides(pool[~repeat] if are_dropped else pool, test, int(repeat.sum()), are_dropped)
 
 
-def check_classes(table: Table, found: Sides, how: str) -> None:
+def check_classes(table: Table, both_sides: Sides, how: str) -> None:
     """Raises InputError where a side of the split lacks a class, or has groups too few to hold some out."""
     remedy = {
         "random": "change dataset.n_test",
         "time": "it begins or ends there; merge it with another class or drop its rows",
     }.get(how, "change dataset.seed, or merge it with another class")
-    for side, rows in {"pool": found.pool, "test": found.test}.items():
+    for side, rows in {"pool": both_sides.pool, "test": both_sides.test}.items():
         counts = np.bincount(table.labels[rows], minlength=len(table.classes))
         if not counts.all():
             name = table.classes[int(counts.argmin())]
             raise InputError(f"the {side} of {len(rows)} rows has none of class {name!r}; {remedy}")
     if how in ("day", "group") and table.groups is not None:
-        n_groups = len(np.unique(table.groups[found.pool]))
+        n_groups = len(np.unique(table.groups[both_sides.pool]))
         if n_groups < LEAST_GROUPS:
             what = f"the pool has {n_groups} groups, and to fit, some of them are held out: {LEAST_GROUPS} are needed"
             raise InputError(f"{what}; bring more groups, or split by rows: dataset.split=random")

@@ -62,13 +62,13 @@ def tune(setup: Setup, sizes: Sequence[int]) -> None:
         started = time.perf_counter()
         try:
             with limits(setup.budget):
-                found = compete(learner, replicates, setup.pool, setup.settings, setup.budget)
-                of_all = predicted(learner, found.records, setup.test)
+                competition = compete(learner, replicates, setup.pool, setup.settings, setup.budget)
+                of_all = predicted(learner, competition.records, setup.test)
             probabilities = of_all.reshape(shape)
             choices = contract.Choices(
                 tuned_by="tune", status="ok", reason="",
-                choices=[choice.index for choice in found.choices],
-                tuning_losses=[numbers(choice.losses) for choice in found.choices],
+                choices=[choice.index for choice in competition.choices],
+                tuning_losses=[numbers(choice.losses) for choice in competition.choices],
             )  # fmt: skip
         except FitTimeout:
             reason = f"tuning took {too_long(setup.budget)}"
@@ -118,8 +118,7 @@ def fitted(
     try:
         with limits(budget):
             if tuned.tuned_by == "cell":
-                found = tune_and_fit(learner, replicates, pool, setup.settings, budget, test)
-                choices, records, probabilities = found
+                choices, records, probabilities = tune_and_fit(learner, replicates, pool, setup.settings, budget, test)
             else:
                 of_draws = choices_of(tuned, setup.settings)
                 choices = [of_draws[replicate.draw] for replicate in replicates]

@@ -16,7 +16,7 @@ PACKAGES = {  # of estimators and boosters, by the name they are imported under:
     "xgboost": "xgboost-cpu",
     "catboost": "catboost",
 }
-Features = Literal["raw", "engineered"]
+FeatureSet = Literal["raw", "engineered"]
 
 
 class Train(Section):
@@ -52,7 +52,7 @@ class LogisticRegressionSetting(Section):
 
 class LogisticRegression(Section):
     kind: Literal["logistic_regression"]
-    features: Features
+    features: FeatureSet
     solver: Literal["auto", "newton-cholesky", "lbfgs", "saga"]
     max_iter: int = Field(ge=1)
     settings: list[LogisticRegressionSetting] = Field(min_length=1)
@@ -80,7 +80,7 @@ class Estimator(Section):
 
     kind: Literal["estimator"]
     estimator: str  # import path
-    features: Features
+    features: FeatureSet
     arguments: dict[str, Any]
     settings: list[LibrarySetting] = Field(min_length=1)
 
@@ -102,7 +102,7 @@ class NetworkSetting(Section):
 
 class Network(Section):
     kind: Literal["network"]
-    features: Features
+    features: FeatureSet
     units: int = Field(ge=1)
     layers: int = Field(ge=1)
     frequencies: int = Field(ge=0)

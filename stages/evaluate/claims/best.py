@@ -75,8 +75,8 @@ def _simultaneous(
     (the two steps of Romano, Shaikh and Wolf 2014).
     """
     names = list(leads)
-    of_replicates = np.array([study.estimate({name: 1}).of_replicates for name in [control, *names]])
-    of_cells = study.test_covariance([control, *names]) + np.diag(of_replicates)
+    replicate_variance = np.array([study.estimate({name: 1}).replicate_variance for name in [control, *names]])
+    of_cells = study.test_covariance([control, *names]) + np.diag(replicate_variance)
     differences = np.hstack([-np.ones((len(names), 1)), np.eye(len(names))])
     covariance = differences @ of_cells @ differences.T
     deviations = np.sqrt(np.maximum(np.diag(covariance), 1e-30))

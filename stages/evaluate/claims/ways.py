@@ -75,18 +75,18 @@ def _ways(study: Study, rules: Claims) -> _Ways:
             {(name, n_last): 1.0, (rules.simple, n_last): -1.0} for name in study.learners if name not in taken
         ],
     }
-    unknown = [w for found in asked.values() for w in found if w and missing(study, list(w))
+    unknown = [w for sums in asked.values() for w in sums if w and missing(study, list(w))
                and all(study.cell(cell) for cell in w)]  # fmt: skip
-    known = {name: [w for w in found if w and not missing(study, list(w))] for name, found in asked.items()}
+    known = {name: [w for w in sums if w and not missing(study, list(w))] for name, sums in asked.items()}
     others = [
-        (name if len(found) == 1 else f"{name}, {next(iter(weights))[0]}", weights)
-        for name, found in known.items() for weights in found
+        (name if len(sums) == 1 else f"{name}, {next(iter(weights))[0]}", weights)
+        for name, sums in known.items() for weights in sums
     ]  # fmt: skip
-    return _Ways(others, [name for name, found in known.items() if not found], unknown)
+    return _Ways(others, [name for name, sums in known.items() if not sums], unknown)
 
 
 def _minus(first: Mapping[CellName, float], second: Mapping[CellName, float]) -> Weights:
-    found = dict(first)
+    difference = dict(first)
     for cell, weight in second.items():
-        found[cell] = found.get(cell, 0.0) - weight
-    return {cell: weight for cell, weight in found.items() if weight}
+        difference[cell] = difference.get(cell, 0.0) - weight
+    return {cell: weight for cell, weight in difference.items() if weight}

@@ -25,7 +25,7 @@ Settings = dict[str, str | bool | int | float | list[str]]
 
 
 @contextmanager
-def opened(path: Path, missing: Sequence[str | int | float] = ()) -> Iterator[Rows]:
+def read_rows(path: Path, missing: Sequence[str | int | float] = ()) -> Iterator[Rows]:
     """The file's rows in a database on disk, which is gone afterwards.
 
     missing: values that stand for a missing one, besides MISSING.

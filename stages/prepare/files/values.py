@@ -23,14 +23,14 @@ def settled(connection: duckdb.DuckDBPyConnection, names: Sequence[str], is_parq
             continue
         casts = {of: f"count(TRY_CAST({key} AS {of}))" for of in ("BIGINT", "DOUBLE", "DATE", "TIMESTAMP")}
         casts["BIGINT"] += f" FILTER (regexp_matches({key}, '^[-+]?[0-9]+$'))"  # else 97.3 becomes 97
-        found = connection.execute(
+        counts = connection.execute(
             f"SELECT count({key}), count(*) FILTER (regexp_matches({key}, {quoted(CODE)})), "
             f"count(*) FILTER (regexp_matches({key}, '^[0-9]{{4,}}$')), min(length({key})) = max(length({key})), "
             f"count(*) FILTER (regexp_matches({key}, {quoted(ZONE)})), "
             f"count(*) FILTER (regexp_matches({key}, '[0-9]-[0-9]|[0-9]/[0-9]')), {', '.join(casts.values())} FROM rows"
         ).fetchone()
-        assert found is not None
-        known, n_codes, n_digits, is_one_length, n_zoned, n_dates, *n_of = found
+        assert counts is not None
+        known, n_codes, n_digits, is_one_length, n_zoned, n_dates, *n_of = counts
         is_code = n_codes > 0 or (is_parquet and n_digits == known and is_one_length)
         wanted = [of for of, n in zip(casts, n_of, strict=True) if n == known and known]
         if not wanted or (wanted[0] in ("BIGINT", "DOUBLE") and is_code) or (
@@ -47,8 +47,8 @@ def settled(connection: duckdb.DuckDBPyConnection, names: Sequence[str], is_parq
 
 
 def _has_clock(connection: duckdb.DuckDBPyConnection, key: str) -> bool:
-    found = connection.execute(f"SELECT 1 FROM rows WHERE {key} LIKE '%:%' LIMIT 1").fetchone()
-    return found is not None
+    row = connection.execute(f"SELECT 1 FROM rows WHERE {key} LIKE '%:%' LIMIT 1").fetchone()
+    return row is not None
 
 
 def with_zones_in_utc(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
@@ -62,8 +62,8 @@ def with_zones_in_utc(connection: duckdb.DuckDBPyConnection, names: Sequence[str
         if kind in ("FLOAT", "DOUBLE"):
             floats.append(key)
     counts = ", ".join(f"count(*) FILTER (isnan({key}))" for key in floats)
-    found = connection.execute(f"SELECT {counts} FROM rows").fetchone() if floats else ()
-    for key in (key for key, n in zip(floats, found or (), strict=True) if n):
+    n_of_each = connection.execute(f"SELECT {counts} FROM rows").fetchone() if floats else ()
+    for key in (key for key, n in zip(floats, n_of_each or (), strict=True) if n):
         connection.execute(f"UPDATE rows SET {key} = NULL WHERE isnan({key})")
     return notes
 
@@ -79,16 +79,18 @@ def trimmed(connection: duckdb.DuckDBPyConnection, names: Sequence[str], missing
     for name, (key, kind, *_) in zip(names, connection.execute("DESCRIBE rows").fetchall(), strict=True):
         if kind != "VARCHAR":
             continue
-        found = connection.execute(
+        n_distinct = connection.execute(
             f"SELECT count(DISTINCT {key}), count(DISTINCT trim({key}, {BLANKS})) FROM rows WHERE {key} IS NOT NULL"
         ).fetchone()
         has_blanks = connection.execute(f"SELECT 1 FROM rows WHERE {key} <> trim({key}, {BLANKS}) LIMIT 1").fetchone()
-        if has_blanks and found:
+        if has_blanks and n_distinct:
             words = ", ".join(map(quoted, missing))
             value = f"CASE WHEN trim({key}, {BLANKS}) IN ({words}) THEN NULL ELSE trim({key}, {BLANKS}) END"
             connection.execute(f"UPDATE rows SET {key} = {value} WHERE {key} <> trim({key}, {BLANKS})")
-            if found[1] < found[0]:
-                what = f"has values that differ by blanks around them alone: {found[0]}, without them {found[1]}"
+            if n_distinct[1] < n_distinct[0]:
+                what = (
+                    f"has values that differ by blanks around them alone: {n_distinct[0]}, without them {n_distinct[1]}"
+                )
                 notes.append(f"the column {name!r} {what}; they are taken for one")
     return notes
 

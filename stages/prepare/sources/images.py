@@ -39,21 +39,21 @@ def load(asked: Asked) -> Table:
     if asked.path is None:
         raise InputError("dataset.path is missing; name a folder with a folder for each class, or an .npz file")
     path = Path(asked.path)
-    found = read(path, asked.side)
-    height, width, n_channels = found.pixels.shape[1:]
+    images = read(path, asked.side)
+    height, width, n_channels = images.pixels.shape[1:]
     colours = "grey" if n_channels == 1 else f"{n_channels} channels"
     return Table(
         title=f"Images of {path.name}",
         source=f"the {'folder' if path.is_dir() else 'file'} {path}",
         licence="as the owner of the images says",
-        sha256={"pixels and labels": found.sha256},
+        sha256={"pixels and labels": images.sha256},
         target="the class that the folder names" if path.is_dir() else "the label beside the image",
-        classes=found.classes,
-        features=Features("images", {"pixels": found.pixels}),
+        classes=images.classes,
+        features=Features("images", {"pixels": images.pixels}),
         columns=[Column(name="image", kind="pixels", description=f"{height} x {width}, {colours}", missing=0)],
-        labels=found.labels,
-        n_read=found.n_read,
-        dropped=found.dropped,
+        labels=images.labels,
+        n_read=images.n_read,
+        dropped=images.dropped,
     )
 
 
@@ -117,12 +117,12 @@ def _read_folder(
             raise InputError(f"{path / name} holds no images ({', '.join(SUFFIXES)}); fill it or remove it")
         files += images
         labels += [label] * len(images)
-    shapes = {file: _header(file) for file in files}
-    mode = "L" if all(mode in ("1", "L", "LA") for mode, _ in shapes.values()) else "RGB"
-    if side is None and len(sizes := {size for _, size in shapes.values()}) > 1:
+    headers = {file: _header(file) for file in files}
+    mode = "L" if all(mode in ("1", "L", "LA") for mode, _ in headers.values()) else "RGB"
+    if side is None and len(sizes := {size for _, size in headers.values()}) > 1:
         example = " and ".join(f"{w} x {h}" for w, h in sorted(sizes)[:2])
         raise InputError(f"{path}: images of {len(sizes)} sizes ({example}); scale them: dataset.side=32")
-    width, height = (side, side) if side else shapes[files[0]][1]
+    width, height = (side, side) if side else headers[files[0]][1]
     _check_side(path, height, width)
     pixels = np.empty((len(files), height, width) if mode == "L" else (len(files), height, width, 3), np.uint8)
     for i, file in enumerate(files):
@@ -182,9 +182,9 @@ def _read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[st
     images = [name for name, array in arrays.items() if array.ndim in (3, 4)]
     labels = [name for name, array in arrays.items() if array.ndim == 1]
     if len(images) != 1 or len(labels) != 1 or len(arrays) != 2:
-        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
+        what = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or "nothing"
         needed = "one array of images (n, height, width[, channels]) and one of labels (n,)"
-        raise InputError(f"{path} holds {found}; needed are {needed}")
+        raise InputError(f"{path} holds {what}; needed are {needed}")
     pixels, named = arrays[images[0]], arrays[labels[0]]
     if pixels.dtype != np.uint8:
         raise InputError(f"{path}: the images are {pixels.dtype}, not uint8; save brightness from 0 to 255 as uint8")

@@ -21,10 +21,10 @@ from stages.contract.dataset import Column as Card
 from stages.contract.dataset import LeftOut
 from stages.prepare.files.database import DATES, NUMBERS, Column, Rows
 from stages.prepare.files.kinds import expressions, learnable
-from stages.prepare.files.reading import opened
+from stages.prepare.files.reading import read_rows
 from stages.prepare.files.target import classes_of, labels_of, told_of_case, with_frequent_classes
 from stages.prepare.params import Asked
-from stages.prepare.sizes import study_of, test_rows
+from stages.prepare.sizes import n_test_for, study_of
 from stages.prepare.tables import Table
 
 SPLITS, ASKS = ("group", "time"), ("target", "group", "time")
@@ -47,7 +47,7 @@ def load(asked: Asked) -> Table:
         if name.strip() == asked.target.strip():
             raise InputError(f"dataset.{role}={name!r} is the target too; rows are split by another column")
     path = Path(asked.path)
-    with opened(path, asked.missing) as rows:
+    with read_rows(path, asked.missing) as rows:
         target = rows.key(asked.target, "target")
         n_read = rows.n_rows
         rows, dropped, notes = with_frequent_classes(rows, target, asked.target, asked.rare_classes)
@@ -98,7 +98,7 @@ def measure(asked: Asked) -> Json:
 
 def _check_groups(rows: Rows, group: str, target: str, asked: Asked) -> None:
     """Raises InputError where whole groups cannot be held out: one is too large, or a class stands in one alone."""
-    n_test = test_rows(rows.n_rows) if asked.n_test is None else asked.n_test
+    n_test = n_test_for(rows.n_rows) if asked.n_test is None else asked.n_test
     value, most = rows.one(f"SELECT {group}, count(*) AS n FROM rows GROUP BY 1 ORDER BY n DESC, 1 LIMIT 1")
     if n_test + most >= rows.n_rows:
         what = f"the group {str(value)!r} has {most} of {rows.n_rows} rows, too many to hold whole groups out"

@@ -50,8 +50,8 @@ class Ngrams(Encoder):
         letters, n_rows = features.blocks["letters"], len(features)
         codes, n_each = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
         for start in range(0, n_rows, AT_ONCE):
-            found, are_there = buckets_of(marked(letters[start : start + AT_ONCE]))
-            codes.append(found[are_there].astype(np.int32))
+            buckets, are_there = buckets_of(marked(letters[start : start + AT_ONCE]))
+            codes.append(buckets[are_there].astype(np.int32))
             n_each.append(are_there.sum(axis=1))
         bags = Bags(np.concatenate(codes), np.concatenate(n_each), 1 << BITS)
         return Inputs(no_numbers(n_rows), no_places(n_rows), bags=bags, is_even=True)
@@ -79,9 +79,9 @@ def buckets_of(letters: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
 def marked(letters: NDArray[np.uint16]) -> NDArray[np.int64]:
     """START before and END after every word: (n_words, width) -> (n_words, width + 2)."""
     n_words, width = letters.shape
-    found = np.zeros((n_words, width + 2), np.int64)
-    found[:, 0] = START
-    found[:, 1:-1] = letters
+    padded = np.zeros((n_words, width + 2), np.int64)
+    padded[:, 0] = START
+    padded[:, 1:-1] = letters
     lengths = (np.asarray(letters) != 0).sum(axis=1)
-    found[np.arange(n_words), lengths + 1] = END
-    return found
+    padded[np.arange(n_words), lengths + 1] = END
+    return padded
