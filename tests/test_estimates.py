@@ -24,7 +24,7 @@ def test_without_noise_in_the_test_rows_the_band_is_the_t_interval():
 def test_without_spread_of_replicates_the_band_is_that_of_the_rows():
     rows = np.random.default_rng(0).normal(0.3, 0.1, size=80)
     found = estimate(np.full(3, rows.mean()), np.tile((rows - rows.mean()) / 80, (3, 1)))
-    assert found.deviation == pytest.approx(stats.sem(rows))
+    assert found.standard_error == pytest.approx(stats.sem(rows))
     assert found.interval(0.95) == pytest.approx(stats.t.interval(0.95, 79, rows.mean(), stats.sem(rows)))
 
 
@@ -100,7 +100,7 @@ def test_replicates_without_a_fit_are_left_out():
     assert study.estimate({("a", 64): 1}).mean == pytest.approx(0.6)
     alone = study.estimate({("a", 64): 1, ("b", 64): -1})
     assert (alone.n_replicates, alone.mean) == (1, pytest.approx(0.1))
-    assert np.isnan(alone.deviation)
+    assert np.isnan(alone.standard_error)
     assert alone.p_above(0) == alone.p_below(0) == 1
 
 
