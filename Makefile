@@ -1,12 +1,13 @@
 # make repro   set up, compose the params, run the pipeline, print the answer   (OVERRIDES="scale=full" to change it)
-# make test    set up, check style and types, run all tests
+# make test       set up, check style and types, run what a change needs, the real pipeline among it
+# make test-slow  the long tests: simulations, faults, large data
 PYTHON ?= python3
 OVERRIDES ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # python -m: scripts in .venv/bin name the folder that they were installed in, and break where it was renamed.
 
-.PHONY: repro test fast install lock prune
+.PHONY: repro test test-slow fast install lock prune
 
 repro: install
 	python -m stages.compose $(OVERRIDES)
@@ -15,10 +16,13 @@ repro: install
 
 test: install
 	python -m ruff check . && python -m ruff format --check . && python -m mypy
-	python -m pytest
+	python -m pytest -n auto -m "not slow"
 
-fast: install  # the tests without the pipeline, under a minute
-	python -m pytest -m "not pipeline"
+test-slow: install
+	python -m pytest -n auto -m slow
+
+fast: install  # what needs no pipeline
+	python -m pytest -n auto -m "not slow and not pipeline"
 
 install: $(BIN)/installed
 

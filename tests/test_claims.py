@@ -118,7 +118,7 @@ def verdict_of(name: str, study: Study) -> str:
     return getattr(claims, name)(study, RULES).verdict
 
 
-@pytest.mark.simulation
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(STATEMENTS))
 def test_at_the_boundary_a_statement_is_seldom_supported(name):
     rng = np.random.default_rng(3)
@@ -250,7 +250,7 @@ def test_ill_behaved_curves_are_named_and_others_are_not():
     assert (found["falling"]["shape"], found["falling"]["to"]) == ("worse with more data", 512)
 
 
-@pytest.mark.simulation
+@pytest.mark.slow
 def test_flat_curves_are_seldom_called_ill_behaved():
     rng = np.random.default_rng(0)
     cells = dict.fromkeys(product(("a", "b"), (64, 128, 256, 512)), 0.8)

@@ -75,7 +75,7 @@ def test_a_difference_is_paired_by_replicate_and_row():
     assert (itself.mean, itself.standard_error) == (0, 0)
 
 
-@pytest.mark.simulation
+@pytest.mark.slow
 @pytest.mark.parametrize("n_replicates", [3, 5, 10])
 @pytest.mark.parametrize("spread", [0.0, 0.01, 0.05])
 def test_bands_cover_the_planted_value_at_their_nominal_rate(n_replicates, spread):

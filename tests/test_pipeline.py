@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import ROOT
 
@@ -74,13 +75,21 @@ class Clone:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone in which the small study ran and was committed."""
-    clone = Clone.of_work_tree(tmp_path_factory.mktemp("project"))
-    clone.compose("--reset", *SMALL)
-    assert clone.repro() == ALL
-    clone.commit("run the small study")
-    return clone
+def ran(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Clone:
+    """A clone in which the small study ran and was committed: one for all processes that run tests side by side."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "trained"
+    with FileLock(f"{shared}.lock"):
+        if not shared.is_dir():
+            partial = shared.with_name("trained.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            clone = Clone.of_work_tree(partial)
+            clone.compose("--reset", *SMALL)
+            assert clone.repro() == ALL
+            clone.commit("run the small study")
+            partial.rename(shared)
+    return Clone(shared)
 
 
 @pytest.fixture
@@ -129,8 +138,8 @@ def test_two_runs_differ_in_what_follows_from_seconds_alone(ran, tmp_path):
         assert told == hashlib.sha256((cell / name).read_bytes()).hexdigest()
 
 
-def test_nothing_changed_runs_nothing(ran):
-    assert ran.repro() == []
+def test_nothing_changed_runs_nothing(copy):
+    assert copy.repro() == []
 
 
 def test_the_units_of_one_learner_run_its_cells_only(copy):

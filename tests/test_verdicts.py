@@ -11,7 +11,7 @@ SEEN = ["one replicate in ten missing", "half shared"]
 FALSE_ALARMS = 1e-3  # of one test, where the true rate is the limit
 
 
-@pytest.mark.simulation
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEEN)
 def test_at_its_boundary_a_verdict_errs_seldom(name):
     most = binom.ppf(1 - FALSE_ALARMS, N_STUDIES, verdicts.MOST_ERRORS)
@@ -20,7 +20,7 @@ def test_at_its_boundary_a_verdict_errs_seldom(name):
             assert n <= most, key
 
 
-@pytest.mark.simulation
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SEEN, "half shared, draws alone"])
 def test_bands_and_differences_hold_the_truth_and_are_not_too_wide(name):
     truths = verdicts.true_variances(name, 200)
@@ -32,7 +32,7 @@ def test_bands_and_differences_hold_the_truth_and_are_not_too_wide(name):
         assert np.median(width) < 1.5 * np.median(known_width), key
 
 
-@pytest.mark.simulation
+@pytest.mark.slow
 def test_another_cell_that_leads_is_seen_where_others_are_far_below():
     case = next(case for case in verdicts.of_power() if case.counted[0][2] == "refuted")
     assert verdicts.counted(case, 80, (7,))[case.counted[0]] > 0.2 * 80
