@@ -8,8 +8,7 @@ from benchmarks.extrapolation import grade_end, offset_power_law
 from benchmarks.outside_curves import Task, Trial, pipeline_tasks, thinned
 from tests.conftest import ROOT
 
-DATA = ROOT.parent / "shared" / "extrapolation"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA.name}/ with the outside curves is not there")
+DATA = ROOT / "benchmarks" / "curves"  # those of the outside curves that are shipped
 
 
 def test_thinning_keeps_eight_sizes_within_the_span_and_below_the_horizon():
@@ -37,22 +36,22 @@ def test_a_score_point_changes_no_forecast():
     assert graded[0]["score"] != graded[1]["score"]
 
 
-@needs_data
 def test_the_published_curves_are_forecast_as_well_as_claimed():
     report = extrapolation.published(Trial(DATA))
     assert {"headline", "coverage80", "coverage95", "median_width80", "median_width95", "n_curves", "seconds",
             "baselines", "curves"} == set(report)  # fmt: skip
-    assert report["n_curves"] == 44
-    assert report["headline"] <= 0.0245
-    assert 0.72 <= report["coverage80"] <= 0.90
-    assert report["coverage95"] >= 0.90
+    assert report["n_curves"] == 16
+    assert report["headline"] <= 0.0225
+    # So few points say little of coverage; over the whole benchmark it is told in benchmarks/README.md.
+    assert 0.5 <= report["coverage80"] < report["coverage95"]
+    assert report["coverage95"] >= 0.8
     assert report["headline"] < min(report["baselines"].values())
 
 
-@needs_data
-def test_the_protocols_of_eight_sizes_have_the_curves_that_are_long_enough():
-    counts = [len(pipeline_tasks(DATA, horizon)) for horizon in extrapolation.HORIZONS]
-    assert counts == [42, 42, 42]
-    for task in pipeline_tasks(DATA, 8):
-        assert len(task.x) == 8
-        assert task.x[-1] <= task.x_score.max() / 8 * (1 + 1e-9)
+def test_the_protocols_of_eight_sizes_see_no_size_beyond_the_horizon():
+    for horizon in extrapolation.HORIZONS:
+        tasks = pipeline_tasks(DATA, horizon)
+        assert len(tasks) > 10
+        for task in tasks:
+            assert len(task.x) == 8
+            assert task.x[-1] <= task.x_score.max() / horizon * (1 + 1e-9)
