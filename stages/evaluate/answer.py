@@ -44,7 +44,7 @@ def ranking_lines(summary: Json, last_steps: Sequence[Json]) -> list[str]:
             lines.append(f"  {name:<22} no usable fit")
             continue
         band = f" [{entry['low']:.4f}, {entry['high']:.4f}]" if entry["low"] is not None else ""
-        gain = f", the last step in data brought {signed(steps[name])} a doubling" if name in steps else ""
+        gain = f", the last step in data brought {signed(steps[name])} per doubling" if name in steps else ""
         lines.append(f"  {name:<22} {entry['mean']:.4f}{band}{gain}")
     return lines
 

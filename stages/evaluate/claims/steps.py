@@ -25,7 +25,7 @@ def plateau(study: Study, rules: Claims) -> Claim:
     low, high = gain.interval(1 - 2 * rules.alpha)
     reason = (
         f"the last step, {study.sizes[-2]:,} to {study.sizes[-1]:,} labels, brought {rules.simple} {gain.mean:+.4f} "
-        f"[{low:+.4f}, {high:+.4f}] a doubling; flat means within {margin:g} of 0"
+        f"[{low:+.4f}, {high:+.4f}] per doubling; flat means within {margin:g} of 0"
     )
     return claim(
         "plateau", verdict(p_flat, p_refuted, rules.alpha), reason, gain.mean, low, high, p_flat, p_refuted,
