@@ -6,7 +6,7 @@ import torch
 
 from stages.common.features import tables
 from stages.train.inputs import encoder_of
-from stages.train.inputs.tables import Table
+from stages.train.inputs.columns import Table
 from stages.train.network.batches import IndexBatches, Vectors, block_of
 from tests.networks import bags, spelt
 

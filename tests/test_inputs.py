@@ -9,11 +9,11 @@ from sklearn.preprocessing import OneHotEncoder, RobustScaler
 from stages.common.errors import InputError
 from stages.common.features import Features, tables
 from stages.prepare.sources.words import letters_of
+from stages.train.inputs.columns import Table
 from stages.train.inputs.engineered import Crossed, _information
 from stages.train.inputs.forms import BAG_LENGTH
 from stages.train.inputs.images import Gradients
 from stages.train.inputs.signals import AsNumbers, OneScale
-from stages.train.inputs.tables import Table
 from stages.train.inputs.words import Letters, Ngrams
 from tests.learners import edges, words_of
 

@@ -12,8 +12,8 @@ from scipy import sparse
 
 from stages.common.features import Features
 from stages.train.inputs.categories import RARE
+from stages.train.inputs.columns import Table
 from stages.train.inputs.forms import Encoder, Inputs, no_numbers, no_places
-from stages.train.inputs.tables import Table
 
 N_KNOTS = 8  # of each number's splines
 N_BINS = 8  # of a number before it is crossed
