@@ -21,7 +21,7 @@ import argparse
 import os
 import time
 
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one process a core, one thread a process
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one process per core, one thread per process
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

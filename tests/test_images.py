@@ -12,6 +12,7 @@ from PIL import Image
 from stages.common.errors import InputError
 from stages.compose import composing
 from stages.contract.dataset import Column
+from stages.prepare import __main__ as prepare
 from stages.prepare.sources import images
 from stages.prepare.tables import split
 from tests.conftest import asked_of, source_of
@@ -187,3 +188,14 @@ def test_bad_images_are_refused_in_one_line(case, tmp_path):
         images.measure(asked_of("images", path=str(path)))
     assert re.search(message, str(caught.value)), caught.value
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_changed_is_told_what_a_changed_table_is(tmp_path, set_params):
+    path = folder(tmp_path, *drawn())
+    asked = asked_of("images", path=str(path))
+    measured = images.measure(asked)
+    of_sizes = {key: measured[key] for key in ("n_rows", "n_test", "n_pool", "split")}
+    set_params(dataset=source_of("images", path=str(path), **of_sizes).model_dump())
+    (path / "class 0" / "0000.png").unlink()
+    with pytest.raises(InputError, match=r"n_rows=120, but images has 119 rows; run `python -m stages.compose` again"):
+        prepare.main()

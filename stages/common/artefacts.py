@@ -115,7 +115,7 @@ def load_json(path: Path) -> Any:
 
 
 def save_csv(path: Path, rows: Iterable[Json], columns: list[str]) -> None:
-    """A header and one line a row; floats with 6 significant digits, missing values empty."""
+    """A header and one line per row; floats with 6 significant digits, missing values empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -25,7 +25,7 @@ class Budget(Record):
 
 
 class Cell(Record):
-    """Lists have one entry a replicate, and are None where no fit ended.
+    """Lists have one entry per replicate, and are None where no fit ended.
 
     estimator: what is fitted, such as an import path, a library or `2 x 64` units; of one kind, the same estimator with
     other features differs by these alone. recipe: of networks, a digest of all but their size. tuning_losses: of each

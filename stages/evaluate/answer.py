@@ -30,7 +30,7 @@ def answer_lines(
 
 
 def ranking_lines(summary: Json, last_steps: Sequence[Json]) -> list[str]:
-    """One line a learner, the best first, with what the last step in data brought it a doubling."""
+    """One line per learner, the best first, with what the last step in data brought it per doubling."""
     sign = -1 if summary["higher_is_better"] else 1
     learners = summary["learners"]
     steps = {step["learner"]: step for step in last_steps}

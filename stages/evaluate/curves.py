@@ -162,7 +162,7 @@ def crossed_of(cells: Sequence[Cell], metric: str) -> dict[str, Crossed]:
 
 
 def curve_rows(cell: Cell, confidence: float) -> list[Json]:
-    """The rows of curves.csv for one cell, one a metric; replicates without a usable fit are not counted."""
+    """The rows of curves.csv for one cell, one per metric; replicates without a usable fit are not counted."""
     learner, n_train = cell.name
     shared: Json = {"learner": learner, "n_train": n_train}
     for key, values in {"n_parameters": cell.info.n_parameters, "train_flops": cell.info.train_flops}.items():

@@ -41,7 +41,7 @@ class Results:
         return sorted({int(row["n_train"]) for row in self.rows})
 
     def curves(self, metric: str, x: str = "n_train") -> list[Curve]:
-        """One curve a learner, in the order of the rows; cells without a mean or without x are left out."""
+        """One curve per learner, in the order of the rows; cells without a mean or without x are left out."""
         found = []
         for learner in self.learners:
             points = [r for r in self.rows if (r["learner"], r["metric"]) == (learner, metric) and r["mean"] and r[x]]

@@ -10,7 +10,7 @@ from stages.plot.results import Results, Row, number
 
 
 def table(results: Results, plot: Plot) -> list[Json]:
-    """One row a learner: its label, and mean and band at each size."""
+    """One row per learner: its label, and mean and band at each size."""
     by_cell = {(row["learner"], int(row["n_train"])): row for row in results.rows if row["metric"] == results.metric}
     looks = styles(plot, results.learners)
     return [
@@ -20,7 +20,7 @@ def table(results: Results, plot: Plot) -> list[Json]:
 
 
 def forecast_table(rows: Sequence[Row], metric: str) -> list[Json]:
-    """One row a learner: its forecasts ahead, and beside them its backtests."""
+    """One row per learner: its forecasts ahead, and beside them its backtests."""
     found: list[Json] = []
     for learner in dict.fromkeys(row["learner"] for row in rows):
         of_learner = [row for row in rows if (row["learner"], row["metric"]) == (learner, metric)]
@@ -38,7 +38,7 @@ def _shown(row: Row) -> Json:
 
 
 def class_table(rows: Sequence[Row], sizes: Sequence[int]) -> list[Json]:
-    """One row a class, metric and learner: its values by size."""
+    """One row per class, metric and learner: its values by size."""
     by_cell = {(row["class"], row["metric"], row["learner"], int(row["n_train"])): row for row in rows}
     keys = dict.fromkeys((row["class"], row["metric"], row["learner"]) for row in rows)
     return [

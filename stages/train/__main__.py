@@ -145,7 +145,7 @@ def without_fits(status: str, reason: str | None) -> Went:
 
 
 def summarise(choices: Sequence[Choice], records: Sequence[Record]) -> Went:
-    """How the fits went; lists have one entry a replicate."""
+    """How the fits went; lists have one entry per replicate."""
     worst = next((r for status in ("diverged", "unconverged", "ok") for r in records if r.status == status), records[0])
     return {
         "status": worst.status,

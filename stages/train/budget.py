@@ -44,8 +44,8 @@ class Choice:
 class Competition:
     """Every setting fitted for every replicate.
 
-    records: one a fit, the settings of a replicate one after the other; choices: one a replicate, the setting with the
-    lowest validation loss, which counts as infinite where the fit diverged.
+    records: one per fit, the settings of a replicate one after the other; choices: one per replicate, the setting with
+    the lowest validation loss, which counts as infinite where the fit diverged.
     """
 
     records: list[Record]
@@ -93,7 +93,7 @@ def fit_chosen(
 ) -> tuple[list[Record], NDArray[np.float32]]:
     """Of each replicate the fit of the setting chosen for its draw, and test probabilities: see `predicted`.
 
-    choices: one a draw. The setting is fitted on the replicate's rows less those held out, which stop it early, and
+    choices: one per draw. The setting is fitted on the replicate's rows less those held out, which stop it early, and
     then on all of them.
     """
     draws = _draws(replicates, pool, budget)

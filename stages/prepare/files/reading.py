@@ -78,7 +78,7 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, missing: Se
     reader = f"read_parquet({literal(path)}, hive_partitioning=false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     if nested := [row[0] for row in described if re.search(r"\[|STRUCT|MAP|UNION|BLOB", row[1])]:
-        raise InputError(f"{path}: the column {nested[0]!r} holds lists, objects or bytes; bring one value a cell")
+        raise InputError(f"{path}: the column {nested[0]!r} holds lists, objects or bytes; bring one value per cell")
     # The reader renames columns that differ by case alone; the schema has them as they stand in the file.
     schema = f"SELECT name FROM parquet_schema({literal(path)}) WHERE num_children IS NULL"
     names = [str(row[0]) for row in connection.execute(schema).fetchall()]

@@ -1,4 +1,4 @@
-"""Where data come from: one module a source, found by its name.
+"""Where data come from: one module per source, found by its name.
 
 Each has `load(source) -> Table`. One whose sizes depend on the user's own data has `measure(asked) -> Json` too, and
 those fetched once, which never change, say `IS_FETCHED = True`. SPLITS are the ways besides `random` that its rows can

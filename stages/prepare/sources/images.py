@@ -191,7 +191,7 @@ def _read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[st
     if pixels.ndim == 4 and pixels.shape[3] not in (1, 3):
         raise InputError(f"{path}: {pixels.shape[3]} channels in {pixels.shape}; the last axis must be 1 or 3 channels")
     if len(pixels) != len(named):
-        raise InputError(f"{path}: {len(pixels)} images and {len(named)} labels; bring one label an image")
+        raise InputError(f"{path}: {len(pixels)} images and {len(named)} labels; bring one label per image")
     if named.dtype.kind not in "biuUS":
         raise InputError(f"{path}: the labels are {named.dtype}; bring whole numbers or text")
     if not pixels.size:

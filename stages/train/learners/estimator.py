@@ -77,8 +77,8 @@ class EstimatorLearner(OneByOne):
 class Calibrated:
     """A classifier's scores as probabilities: softmax(slope * scores + shifts) of least loss on the held-out rows.
 
-    After Platt (1999) and Guo et al. (2017). The shifts, one a class, are held back by a penalty worth a single row, so
-    that a class without held-out rows keeps a probability.
+    After Platt (1999) and Guo et al. (2017). The shifts, one per class, are held back by a penalty worth a single row,
+    so that a class without held-out rows keeps a probability.
     """
 
     def __init__(self, model: Any, slope: float, shifts: dict[int, float]):

@@ -47,7 +47,7 @@ class BagSum(nn.Module):
 
 
 class _Sums(torch.autograd.Function):
-    """The sum of each bag's vectors, as embedding_bag(mode="sum") gives it, whose gradient has one row a position.
+    """The sum of each bag's vectors, as embedding_bag(mode="sum") gives it, whose gradient has one row per position.
 
     torch's own gradient has a row for every code of the batch and is sorted and added up by the optimizer, which takes
     most of a step; here each position's occurrences are found first and added up as a bag of the rows they are in.
