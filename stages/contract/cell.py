@@ -80,7 +80,9 @@ class Host(Record):
 
 
 class Timing(Record):
-    """data/timings/<learner>/<n>.json: what differs from run to run. fit_seconds: the whole cell, tuning included."""
+    """data/timings/<learner>/<n>.json: what differs from run to run. fit_seconds: the whole cell, tuning included;
+    is_warm: whether the libraries were imported before."""
 
     fit_seconds: float
     host: Host
+    is_warm: bool = False

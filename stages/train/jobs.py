@@ -90,14 +90,19 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A learner. estimator: what is fitted, as cell.json says it; packages: that make its fits, besides numpy, scipy
-    and scikit-learn."""
+class Origin:
+    """What makes fits. estimator: what is fitted, as cell.json says it; packages: besides numpy, scipy and
+    scikit-learn."""
 
-    learner: Learner
     hardware: Hardware
     estimator: str
     packages: list[str]
+
+
+@dataclass(frozen=True)
+class Made:
+    learner: Learner
+    origin: Origin
 
 
 def in_all(first: Record, again: Record) -> Record:

@@ -1,42 +1,30 @@
-"""What a fit may use: threads, and time."""
+"""What fits may use: threads, and time, which the process that started this one keeps."""
 
-import signal
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict
 
 from threadpoolctl import threadpool_limits
 
+from stages.train.jobs import Origin
 from stages.train.params import Train
-
-
-class FitTimeout(BaseException):
-    """The cell took longer than train.timeout_seconds; no library between here and the timer may swallow it."""
+from stages.train.parent import REPORT
 
 
 @contextmanager
-def limits(budget: Train) -> Iterator[None]:
-    """Within it the fits have so many threads, and FitTimeout is raised after so many seconds.
+def limits(budget: Train, origin: Origin) -> Iterator[None]:
+    """Within it the fits have so many threads; their time begins.
 
     To be entered after make_learner: the threads are limited of libraries that are loaded alone.
     """
+    if REPORT in os.environ:
+        with os.fdopen(int(os.environ.pop(REPORT)), "w") as pipe:
+            pipe.write(json.dumps({"limit": budget.timeout_seconds} | asdict(origin)) + "\n")
     with threadpool_limits(budget.threads):
-        _start_timer(budget.timeout_seconds)
-        try:
-            yield
-        finally:
-            _start_timer(0)
+        yield
 
 
-def too_long(budget: Train) -> str:
-    return f"longer than train.timeout_seconds={budget.timeout_seconds}"
-
-
-def _start_timer(seconds: float) -> None:
-    """FitTimeout is raised after so many seconds; 0 stops the timer."""
-    signal.signal(signal.SIGALRM, _raise_timeout)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _raise_timeout(*_: Any) -> None:
-    raise FitTimeout
+def too_long(seconds: float) -> str:
+    return f"longer than train.timeout_seconds={seconds:g}"

@@ -13,14 +13,15 @@ from scipy.special import log_softmax, softmax
 
 from stages.common.errors import InputError
 from stages.train import params
-from stages.train.jobs import Hardware, Job, Made, Record, Status, in_all
+from stages.train.jobs import Hardware, Job, Made, Origin, Record, Status, in_all
 from stages.train.learners.scikit import Fit, OneByOne, Rows, aligned, fit_and_listen, log_loss
 
 
 def made(config: params.Estimator, n_classes: int, threads: int) -> Made:
     package = config.estimator.split(".")[0]
     learner = EstimatorLearner(config, n_classes, threads)
-    return Made(learner, Hardware("cpu", "64-true"), config.estimator, [package] if package != "sklearn" else [])
+    packages = [package] if package != "sklearn" else []
+    return Made(learner, Origin(Hardware("cpu", "64-true"), config.estimator, packages))
 
 
 class EstimatorLearner(OneByOne):

@@ -12,7 +12,7 @@ from stages.common.errors import InputError
 from stages.common.features import Features
 from stages.train import params
 from stages.train.inputs.forms import Encoder, Inputs
-from stages.train.jobs import Draw, Hardware, Job, Made, Record, Status, TooFewRows, in_all
+from stages.train.jobs import Draw, Hardware, Job, Made, Origin, Record, Status, TooFewRows, in_all
 from stages.train.learners.boosters import Matrix, Rounds, library_of
 from stages.train.learners.scikit import Fit, OneByOne, Rows, log_loss
 
@@ -20,7 +20,7 @@ from stages.train.learners.scikit import Fit, OneByOne, Rows, log_loss
 def made(config: params.GradientBoosting, n_classes: int, threads: int) -> Made:
     hardware = Hardware("cpu", "32-mixed")  # gradients in 32 bits, their sums in 64
     packages: list[str] = [config.library] if config.library != "sklearn" else []
-    return Made(GradientBoostingLearner(config, n_classes, threads), hardware, config.library, packages)
+    return Made(GradientBoostingLearner(config, n_classes, threads), Origin(hardware, config.library, packages))
 
 
 @dataclass(frozen=True)

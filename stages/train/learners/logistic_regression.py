@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stages.train import params
 from stages.train.inputs.forms import Inputs
-from stages.train.jobs import Hardware, Job, Made, Record, in_all
+from stages.train.jobs import Hardware, Job, Made, Origin, Record, in_all
 from stages.train.learners.scikit import Fit, OneByOne, Rows, aligned, fit_and_listen, log_loss
 
 NEWTON = 1500  # inputs up to which the exact Hessian of two classes is quick to make and to invert
@@ -20,7 +20,7 @@ TOLERANCES = {"newton-cholesky": 1e-4, "lbfgs": 1e-4, "saga": 1e-3}  # of gradie
 
 def made(config: params.LogisticRegression, n_classes: int, _: int) -> Made:
     learner = LogisticRegressionLearner(config, n_classes)
-    return Made(learner, Hardware("cpu", "64-true"), "logistic_regression", [])
+    return Made(learner, Origin(Hardware("cpu", "64-true"), "logistic_regression", []))
 
 
 class LogisticRegressionLearner(OneByOne):

@@ -13,7 +13,7 @@ from stages.common.seeds import seed_from
 from stages.train import params
 from stages.train.inputs import encoder_of
 from stages.train.inputs.forms import Encoder, Inputs
-from stages.train.jobs import Draw, Hardware, Job, Made, Record, Status, in_all
+from stages.train.jobs import Draw, Hardware, Job, Made, Origin, Record, Status, in_all
 from stages.train.network.batches import CHUNK, Block, IndexBatches, Vectors, block_of
 from stages.train.network.hardware import find_hardware, trainer
 from stages.train.network.layers import BatchedNetwork, Shape
@@ -26,7 +26,7 @@ def made(config: params.Network, n_classes: int, threads: int) -> Made:
     torch.set_num_threads(threads)
     hardware = find_hardware()
     learner = NetworkLearner(config, n_classes, hardware)
-    return Made(learner, hardware, f"{config.layers} x {config.units}", ["torch", "pytorch-lightning"])
+    return Made(learner, Origin(hardware, f"{config.layers} x {config.units}", ["torch", "pytorch-lightning"]))
 
 
 class NetworkLearner:

@@ -1,0 +1,1 @@
+"""Around the rooms: `dvc repro` with several cells at once, warm."""

@@ -1,0 +1,133 @@
+"""`dvc repro` with several cells at once: `python -m stages.run [--jobs N]`.
+
+The cells that are due run in work trees that share the project's cache, each by DVC's own command, in processes that
+have imported the libraries before; then one `dvc repro` here takes them from the cache, and dvc.lock is as if it had
+run them.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from stages.common import params
+from stages.common.command import run
+from stages.common.errors import InputError
+from stages.run import snapshot
+from stages.run.plan import Queue, Task, tasks_of
+from stages.run.progress import Progress
+from stages.run.warmth import Warmth
+
+LOG = Path(".dvc/tmp/stages.run.log")
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.run", description="dvc repro, several cells at once.")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cells at once; default: all cores")
+    jobs = parser.parse_args().jobs
+    if jobs < 1:
+        raise InputError(f"--jobs={jobs}: at least one cell at a time")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if not due():
+        print("run: nothing has changed")
+        return
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("w", encoding="utf-8") as log:
+        print(f"run: DVC's own output goes to {LOG}", flush=True)
+        reproduce(["subsample"], log)
+        tasks = tasks_now()
+        if len(tasks) > 1:
+            side_by_side(tasks, min(jobs, len(tasks)), log)
+        reproduce([], log)
+    print(f"run: done; {sum(1 for _ in tasks)} cells and tunings were due")
+
+
+def due() -> set[str]:
+    """The stages that DVC would run."""
+    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"`dvc status` failed: {(done.stderr.strip() or done.stdout).splitlines()[-1]}")
+    return set(json.loads(done.stdout or "{}"))
+
+
+def tasks_now() -> list[Task]:
+    grid = params.raw("grid")
+    return tasks_of(due(), params.raw("learners"), grid["sizes"], params.raw("scale.tuning_rows"))
+
+
+def reproduce(targets: Sequence[str], log: Any) -> None:
+    """`dvc repro` here; raises InputError with the command's own last line where it fails."""
+    start = log.tell()
+    done = subprocess.run([*DVC, "repro", *targets], stdout=log, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        log.flush()
+        with LOG.open(encoding="utf-8") as file:
+            file.seek(start)
+            told = [line for line in file.read().splitlines() if line.startswith(("error:", "ERROR:"))]
+        raise InputError(f"`dvc repro` failed: {told[0] if told else 'see ' + str(LOG)}")
+
+
+def side_by_side(tasks: list[Task], n_workers: int, log: Any) -> None:
+    """All tasks, in so many work trees; whatever ends it, finished cells are in the cache."""
+    queue = Queue(tasks, n_workers)
+    learners = {task.learner for task in tasks}
+    tuned = sorted(learners - set(queue.tunings))
+    trees = snapshot.work_trees(snapshot.commit_of_work_tree(), n_workers, tuned)
+    with Warmth(params.raw("train.threads")) as environment:
+        workers = [Worker(tree, queue, environment, log) for tree in trees]
+        progress = Progress(tasks, trees)
+        try:
+            for worker in workers:
+                worker.start()
+            while any(worker.is_alive() for worker in workers):
+                progress.show()
+                time.sleep(0.5)
+            progress.show(is_last=True)
+        finally:
+            for worker in workers:
+                worker.stop()
+            snapshot.remove_work_trees()
+
+
+class Worker(Thread):
+    """Runs batches of the queue in a work tree."""
+
+    def __init__(self, tree: Path, queue: Queue, environment: dict[str, str], log: Any):
+        super().__init__(daemon=True)
+        self.tree, self.queue, self.environment, self.log = tree, queue, environment, log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.is_stopped = False
+
+    def run(self) -> None:
+        while not self.is_stopped and (batch := self.queue.take()):
+            before = [self.queue.tunings[task.learner].name for task in batch
+                      if task.n_train is not None and task.learner in self.queue.tunings]  # fmt: skip
+            names = list(dict.fromkeys([*before, *(task.name for task in batch)]))
+            self.process = subprocess.Popen(
+                [*DVC, "repro", "--single-item", "--keep-going", *names], cwd=self.tree, env=self.environment,
+                stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            self.process.wait()
+            self.queue.finish(batch)
+
+    def stop(self) -> None:
+        """Ends what it runs, and all processes of it."""
+        self.is_stopped = True
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    run(main)

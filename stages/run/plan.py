@@ -1,0 +1,104 @@
+"""What is to run, the longest first, and what must be there before."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+from stages.common import artefacts
+from stages.common.records import load_records
+from stages.contract.cell import Timing
+
+BATCH = 8.0  # seconds of work, at least, for which it is worth to start DVC
+SHARE = 0.1  # of what is left for each worker, that is taken at once
+
+
+@dataclass(frozen=True)
+class Task:
+    """A stage of DVC: the tuning of a learner, or one of its cells. cost: in seconds, as far as is known."""
+
+    name: str
+    learner: str
+    n_train: int | None
+    cost: float
+
+    @property
+    def timing(self) -> Path:
+        """The file that is there when it is done."""
+        if self.n_train is None:
+            return artefacts.tuning_timing_path(self.learner)
+        return artefacts.timing_path(self.learner, self.n_train)
+
+
+def tasks_of(due: Iterable[str], learners: Mapping[str, Any], sizes: Iterable[int], tuning_rows: int) -> list[Task]:
+    """The tunings and cells among the stages that are due, and the cells that a tuning that is due may change."""
+    due, sizes = set(due), list(sizes)
+    tasks = []
+    for name, config in learners.items():
+        is_tuned = f"tune@{name}" in due
+        if is_tuned:
+            n_above = tuning_rows if any(n > tuning_rows for n in sizes) else 1
+            tasks.append(Task(f"tune@{name}", name, None, cost(name, None, config, n_above)))
+        for n in sizes:
+            if f"train@{name}-{n}" in due or (is_tuned and n > tuning_rows):
+                tasks.append(Task(f"train@{name}-{n}", name, n, cost(name, n, config, n)))
+    return tasks
+
+
+def cost(name: str, n_train: int | None, config: Mapping[str, Any], n_rows: int) -> float:
+    """Seconds that it took before, else a guess from rows, parameters and epochs."""
+    path = artefacts.tuning_timing_path(name) if n_train is None else artefacts.timing_path(name, n_train)
+    if path.is_file():
+        return max(0.1, load_records(path, Timing).fit_seconds)
+    if config["kind"] == "network":
+        n_steps = max(config["min_steps"], config["epochs"] * n_rows / config["batch_size"])
+        return 0.3 + n_steps * (1e-3 + 2e-8 * config["batch_size"] * config["units"] ** 2 * config["layers"] / 1000)
+    return 0.3 + {"gradient_boosting": 4e-4, "logistic_regression": 4e-5}.get(config["kind"], 2e-4) * n_rows
+
+
+@dataclass
+class Queue:
+    """Tasks for several workers: a learner's cells wait for its tuning."""
+
+    tasks: list[Task]
+    n_workers: int
+    waiting: list[Task] = field(init=False)
+    done: set[str] = field(default_factory=set)
+    changed: Condition = field(default_factory=Condition)
+
+    def __post_init__(self) -> None:
+        self.waiting = sorted(self.tasks, key=lambda task: -task.cost)
+        self.tunings = {task.learner: task for task in self.tasks if task.n_train is None}
+
+    def take(self) -> list[Task]:
+        """What a worker runs next; waits where nothing is ready; nothing at the end."""
+        with self.changed:
+            while self.waiting:
+                ready = [task for task in self.waiting if self._is_ready(task)]
+                if ready:
+                    return self._batch(ready)
+                self.changed.wait()
+            return []
+
+    def _is_ready(self, task: Task) -> bool:
+        tuning = self.tunings.get(task.learner)
+        return task.n_train is None or tuning is None or tuning.name in self.done
+
+    def _batch(self, ready: list[Task]) -> list[Task]:
+        """The longest, and shorter ones until it is worth it; tunings alone, as cells wait for them."""
+        left = sum(task.cost for task in self.waiting)
+        enough = max(BATCH, SHARE * left / self.n_workers)
+        tunings = [task for task in ready if task.n_train is None]
+        taken: list[Task] = []
+        for task in tunings[:1] or ready:
+            taken.append(task)
+            if sum(one.cost for one in taken) >= enough:
+                break
+        self.waiting = [task for task in self.waiting if task not in taken]
+        return taken
+
+    def finish(self, tasks: Iterable[Task]) -> None:
+        with self.changed:
+            self.done |= {task.name for task in tasks}
+            self.changed.notify_all()

@@ -1,0 +1,101 @@
+"""The process that starts a cell's fits, keeps their time limit, and kills them where it is over.
+
+An alarm inside the fitting process could not interrupt one long call into C, as a support vector machine's is. Standard
+library alone: what is imported here is waited for by every cell.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Protocol
+
+from stages.common import warm
+
+REPORT = "STAGES_REPORT"  # the file descriptor on which the fitting process says that its fits begin
+MODULE = "stages.train.cell"
+PR_SET_PDEATHSIG = 1
+
+
+class Child(Protocol):
+    """pid: of the leader of its process group."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+
+    def wait(self) -> int: ...
+
+
+def main(argv: list[str]) -> int:
+    """The exit status of the fits; where their time is up, 0, and a result that says so."""
+    receiver, sender = os.pipe()
+    try:
+        child = warm.start(MODULE, argv, sender, REPORT) or cold(argv, sender)
+    finally:
+        os.close(sender)
+    try:
+        begun = told(receiver, child)
+        if begun is None or ended(child, time.monotonic() + begun["limit"]):
+            return child.wait()
+        kill(child)
+        child.wait()
+    except BaseException:  # Ctrl-C among them
+        kill(child)
+        raise
+    from stages.common.command import run
+    from stages.train import cell
+
+    run(lambda: cell.save_timed_out(argv, begun))
+    return 0
+
+
+def cold(argv: list[str], sender: int) -> "subprocess.Popen[bytes]":
+    """A process of its own, in a group of its own, that dies with this one where the system can see to that."""
+    return subprocess.Popen(
+        [sys.executable, "-m", MODULE, *argv], pass_fds=(sender,), env=os.environ | {REPORT: str(sender)},
+        start_new_session=True, preexec_fn=die_with_parent,
+    )  # fmt: skip
+
+
+def die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def told(receiver: int, child: Child) -> dict[str, Any] | None:
+    """What the child says when its fits begin: their limit in seconds, and what a result without fits needs; None where
+    it ended without a word, as where there is nothing to fit."""
+    text = b""
+    with os.fdopen(receiver, "rb", buffering=0) as pipe:
+        while not text.endswith(b"\n"):
+            part = pipe.read(4096)
+            if not part:
+                return None
+            text += part
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def ended(child: Child, deadline: float) -> bool:
+    """Waits until the child ends or the time is up; whether it ended."""
+    pause = 0.001
+    while child.poll() is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        select.select([], [], [], min(pause, left))
+        pause = min(0.05, 2 * pause)
+    return True
+
+
+def kill(child: Child) -> None:
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
