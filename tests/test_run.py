@@ -1,0 +1,122 @@
+"""Cells side by side and warm: the same results as one after the other and cold, whatever happens meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.run.plan import Queue, Task
+from tests.test_pipeline import ALL, CELLS, LEARNERS, SMALL, TUNES, Clone
+
+pytestmark = pytest.mark.pipeline
+DIFFERS = ("data/timings/", "results/costs.json", "results/report.html")
+
+
+def task(name: str, cost: float, n: int | None = 64) -> Task:
+    return Task(f"tune@{name}" if n is None else f"train@{name}-{n}", name, n, cost)
+
+
+def test_the_longest_come_first_and_cells_wait_for_their_tuning():
+    queue = Queue([task("a", 1), task("b", 20), task("b", 9, None), task("c", 30)], 2)
+    assert [t.name for t in queue.take()] == ["tune@b"]
+    assert [t.name for t in queue.take()] == ["train@c-64"]
+    queue.finish([task("b", 9, None)])
+    assert [t.name for t in queue.take()] == ["train@b-64"]
+    assert [t.name for t in queue.take()] == ["train@a-64"]
+    assert queue.take() == []
+
+
+def test_short_cells_go_together():
+    queue = Queue([task("a", 1, n) for n in range(40)], 2)
+    assert len(queue.take()) == 8
+
+
+def lock(clone: Clone) -> list[tuple[str, object]]:
+    """Every stage of dvc.lock in its order, without the hashes of what differs from run to run."""
+
+    def same(entry: dict) -> dict:
+        return {key: [part for part in of if not str(part["path"]).startswith((*DIFFERS, "data/timings"))]
+                if key in ("deps", "outs") else of for key, of in entry.items()}  # fmt: skip
+
+    return [(name, same(entry)) for name, entry in yaml.safe_load(clone.read("dvc.lock"))["stages"].items()]
+
+
+@pytest.fixture
+def other(copy: Clone, tmp_path: Path) -> Clone:
+    """The same study, with a cache of its own that is empty but for what `copy` has done."""
+    subprocess.run(["cp", "-r", str(copy.path), str(tmp_path / "other")], check=True)
+    return Clone(tmp_path / "other")
+
+
+def run_jobs(clone: Clone, jobs: int = 2, fails: bool = False) -> str:
+    return clone("python", "-m", "stages.run", "--jobs", str(jobs), fails=fails)
+
+
+def test_a_first_run_gives_what_plain_repro_gives(ran, tmp_path):
+    clone = Clone.of_work_tree(tmp_path)
+    clone.compose("--reset", *SMALL)
+    assert f"{len(TUNES) + len(CELLS)} of {len(TUNES) + len(CELLS)} cells" in run_jobs(clone)
+    assert lock(clone) == lock(ran)
+    assert list(yaml.safe_load(clone.read("dvc.lock"))["stages"]) == ALL
+    for learner in LEARNERS:
+        for n in (64, 128):
+            for name in ("predictions.npz", "cell.json"):
+                path = f"data/predictions/{learner}/{n}/{name}"
+                assert clone.read(path) == ran.read(path), path
+    timings = [path.read_text() for path in (clone.path / "data/timings").rglob("*.json")]
+    assert all('"is_warm": true' in text for text in timings if '"fit_seconds": 0.0' not in text)
+    assert run_jobs(clone) == "run: nothing has changed\n"
+    assert clone.repro() == []
+
+
+def test_one_learner_changed_and_the_change_reverted(copy, other):
+    for clone, runs in ((copy, lambda: run_jobs(copy)), (other, other.repro)):
+        clone.compose("learners.small_nn.units=9")
+        runs()
+    assert lock(copy) == lock(other)
+    copy.compose("--reset", *SMALL)
+    before = lock(other)
+    other("git", "checkout", "--quiet", ".")
+    run_jobs(copy)
+    other.repro()
+    assert lock(copy) == lock(other) != before
+
+
+def test_a_failing_cell_loses_no_other_and_is_named(copy):
+    copy.compose("learners=[logistic_regression,gradient_boosting,svm]", "learners.svm.arguments={nonsense:1}")
+    told = run_jobs(copy, fails=True)
+    assert "error: `dvc repro` failed: error: sklearn.svm.SVC: " in told
+    assert "nonsense" in told
+    assert not (copy.path / ".dvc/tmp/run").exists()
+    copy.compose("learners.svm.arguments={}")
+    run_jobs(copy)
+    assert copy.repro() == []
+
+
+def test_an_uncommitted_change_and_a_new_file_are_run(copy):
+    text = copy.read("conf/learners/logistic_regression.yaml").decode()
+    (copy.path / "conf/learners/mine.yaml").write_text(text.replace("logistic_regression:", "mine:"))
+    copy.compose("learners=[logistic_regression,mine]")
+    run_jobs(copy)
+    assert copy.read("data/predictions/mine/64/predictions.npz")
+    assert copy("git", "worktree", "list").count("\n") == 1
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(ran, tmp_path):
+    clone = Clone.of_work_tree(tmp_path)
+    clone.compose("--reset", *SMALL)
+    env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    for seconds in range(1, 21):
+        process = subprocess.Popen([sys.executable, "-m", "stages.run", "--jobs", "2"], cwd=clone.path, env=env,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        time.sleep(0.7 * seconds)
+        process.send_signal(signal.SIGINT if seconds % 2 else signal.SIGTERM)
+        process.wait(30)
+    run_jobs(clone)
+    assert lock(clone) == lock(ran)
