@@ -26,7 +26,7 @@ class Claims(ClaimsAsked):
 
     networks: list[str]
     engineered: Pairs
-    left_out: list[str] = []
+    left_out: list[str] = Field(default_factory=list)
 
 
 class Evaluate(Section):
