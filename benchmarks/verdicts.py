@@ -336,7 +336,7 @@ def drawn(cells: Sequence[CellName], world: World, rng: np.random.Generator) -> 
 
 def _spread(learner: str, world: World) -> float:
     """Of a learner's fits, as a multiple of the world's."""
-    return float(np.geomspace(1, world.unequal, len(LEARNERS))[LEARNERS.index(learner.split()[0])])
+    return float(world.unequal ** (LEARNERS.index(learner.split()[0]) / (len(LEARNERS) - 1)))
 
 
 def _measured(

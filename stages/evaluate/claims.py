@@ -226,7 +226,7 @@ def small_data(study: Study, rules: Claims) -> Claim:
         return Claim("small_data", "not tested", "fewer than two sizes or two learners with usable cells")
     p_reversed, p_kept = {}, {}
     for a, b in pairs:
-        early, late = (study.estimate({(a, n): 1, (b, n): -1}) for n in (first, last))
+        early, late = (_sides(study.estimate({(a, n): 1, (b, n): -1})) for n in (first, last))
         p_reversed[a, b] = _either(early, late, opposite=True)
         p_kept[a, b] = _either(early, late, opposite=False)
     p_reversed, p_kept = holm(p_reversed), holm(p_kept)
@@ -382,15 +382,15 @@ def _named(cells: Sequence[CellName]) -> str:
     return ", ".join(f"{learner}-{n}" for learner, n in cells)
 
 
-def _either(early: Estimate, late: Estimate, opposite: bool) -> float:
+def _sides(gain: Estimate) -> tuple[float, float]:
+    """p values of: it is above 0, it is below 0."""
+    return gain.p_above(0), gain.p_below(0)
+
+
+def _either(early: tuple[float, float], late: tuple[float, float], opposite: bool) -> float:
     """p value of: both differences have a sign, the opposite one or the same; twice the better of the two ways."""
-    signs = (-1, 1) if opposite else (1, 1)
-    ways = [max(_side(early, way * signs[0]), _side(late, way * signs[1])) for way in (-1, 1)]
-    return min(1.0, 2 * min(ways))
-
-
-def _side(gain: Estimate, sign: int) -> float:
-    return gain.p_above(0) if sign > 0 else gain.p_below(0)
+    ways = zip(early[::-1] if opposite else early, late, strict=True)
+    return min(1.0, 2 * min(max(of_both) for of_both in ways))
 
 
 def _kth(p_values: Iterable[float], k: int) -> float:

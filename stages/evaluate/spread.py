@@ -109,6 +109,7 @@ class Spread:
         self._stacked = np.stack(list(values.values())) if values else np.empty((0, 0))
         self._families: dict[tuple[tuple[str, int, float], ...], list[tuple[float, int, float]]] = {}
         self._draw_shares: dict[tuple[tuple[str, float], ...], float] = {}
+        self._variances: dict[tuple[tuple[CellName, float], ...], Variance | None] = {}
         learners = [name for name, _ in values]
         self.sizes = sorted({n for name, n in values if learners.count(name) > 1})  # of curves, not of single cells
 
@@ -117,6 +118,12 @@ class Spread:
 
         Its total is NaN where it cannot be known: above MOST_SHARED of the pool without a size below.
         """
+        key = tuple(weights.items())
+        if key not in self._variances:
+            self._variances[key] = self._of(weights)
+        return self._variances[key]
+
+    def _of(self, weights: Mapping[CellName, float]) -> Variance | None:
         seen = self._seen(weights)
         if seen is None:
             return None
@@ -130,8 +137,10 @@ class Spread:
             others = places != own
             centre, worth = total, 0.0
             if others.any():
-                centre = float(np.exp(np.average((at_place - _bias(freedoms))[others], weights=freedoms[others])))
-                worth = self._worth(freedoms[others])
+                weights_of_others = freedoms[others]
+                around = (at_place - _bias(freedoms))[others]
+                centre = float(np.exp((around * weights_of_others).sum() / weights_of_others.sum()))
+                worth = self._worth(weights_of_others)
             if shared > MOST_SHARED:
                 total, freedom = centre, max(1.0, worth) if self.prior_freedom else freedom
             else:
@@ -231,9 +240,14 @@ class Spread:
 
     def _worth(self, freedoms: Array) -> float:
         """The degrees of freedom of a line through so many variances."""
-        apart = np.abs(np.subtract.outer(np.arange(len(freedoms)), np.arange(len(freedoms))))
-        news = len(freedoms) / float((self._in_common**apart).sum())
-        return min(self.prior_freedom, float(freedoms.sum()) * news)
+        return min(self.prior_freedom, float(freedoms.sum()) * self._news[len(freedoms) - 1])
+
+    @cached_property
+    def _news(self) -> Array:
+        """Of 1, 2, ... variances at neighbouring sizes the share that is news."""
+        of_gap = self._in_common ** np.arange(len(self.sizes))
+        pairs = np.cumsum(2 * np.cumsum(of_gap) - 1)  # sums of all correlations among so many
+        return np.arange(1, len(self.sizes) + 1) / pairs
 
     @cached_property
     def alike(self) -> float:
