@@ -1,6 +1,6 @@
 # make repro   set up, compose the params, run the pipeline, print the answer   (OVERRIDES="scale=full" to change it)
 # make test       set up, check style and types, run what a change needs, the real pipeline among it
-# make test-slow  the long tests: simulations, faults, large data
+# make test-slow  the long tests: simulations and large data
 PYTHON ?= python3
 OVERRIDES ?=
 BIN := .venv/bin

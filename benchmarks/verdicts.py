@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from stages.evaluate import claims
@@ -31,7 +31,7 @@ from stages.evaluate.claims import LISTED_FIRST, TUNED
 from stages.evaluate.crossing import MOST_SHARED, Crossed
 from stages.evaluate.estimates import Scores, holm
 from stages.evaluate.marks import LEAST_GROUPS, LEAST_WRONG
-from stages.evaluate.metrics import METRICS, roc_auc
+from stages.evaluate.metrics import METRICS
 from stages.evaluate.params import Claims
 from stages.evaluate.study import Study
 from stages.evaluate.sums import CellName
@@ -351,7 +351,27 @@ def _measured(
         values = is_right.mean(axis=1)
         return values, is_right - values[:, None]
     distance = np.sqrt(2) * ndtri(np.clip(value, 0.01, 0.999))[:, None, None]
-    return roc_auc(rows.labels, ndtr(standing + distance * (rows.labels[:, None] == np.arange(world.n_classes))))
+    return roc_auc_untied(rows.labels, standing + distance * (rows.labels[:, None] == np.arange(world.n_classes)))
+
+
+def roc_auc_untied(labels: NDArray[np.int64], scores: Array) -> tuple[Array, Array]:
+    """What `stages.evaluate.metrics.roc_auc` gives of scores (n_fits, n_test, n_classes) without ties, several times as
+    fast: all fits and classes by one sort each. Every class has rows of its own and others."""
+    n_test = scores.shape[1]
+    classes = np.arange(scores.shape[2]) if scores.shape[2] > 2 else np.array([1])
+    is_own = labels == classes[:, None]  # (n_classes, n_test)
+    of_classes = np.ascontiguousarray(scores.transpose(0, 2, 1)[:, classes])  # (n_fits, n_classes, n_test)
+    order = of_classes.argsort(axis=2)
+    own = np.take_along_axis(np.broadcast_to(is_own, of_classes.shape), order, 2)
+    own_below = own.cumsum(axis=2) - own
+    n_own = is_own.sum(axis=1)[:, None]
+    # The share of the other side that a row of the class beats, and by which a row of the other side is not beaten.
+    in_order = np.where(own, (np.arange(n_test) - own_below) / (n_test - n_own), 1 - own_below / n_own)
+    shares = np.empty_like(in_order)
+    np.put_along_axis(shares, order, in_order, 2)
+    values = (shares * is_own).sum(axis=2, keepdims=True) / n_own
+    influences = (shares - values) * n_test / np.where(is_own, n_own, n_test - n_own)
+    return values[:, :, 0].mean(axis=1), influences.mean(axis=1)
 
 
 def _noise(world: World) -> Callable[[np.random.Generator, tuple[int, ...]], Array]:

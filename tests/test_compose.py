@@ -307,7 +307,6 @@ BAD = [
     ("plot.cycle=[blue]", r"plot.cycle.0='blue': .*pattern"),
     ("dataset.n_test=1", r"dataset.n_test=1: input should be greater than or equal to 16"),
     ("nonsense", r"nonsense"),
-    ("evaluate.claims.networks=[small_nn,large_nn]", r"claims.networks does not name the network medium_nn; override"),
     ("advice.certainty=0.3", r"advice.certainty=0.3: input should be greater than 0.5"),
     (
         "evaluate.claims.simple=logistic_regresion",

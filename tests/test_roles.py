@@ -33,3 +33,5 @@ def test_what_is_said_stands():
     assert resolved(said, CELLS).networks == ["other"]
     assert resolved(said, CELLS).engineered == []
     assert resolved(ASKED, CELLS).networks == ["narrow", "wide", "failed"]
+    assert resolved(ASKED, CELLS).left_out == ["other"]
+    assert resolved(said, CELLS).left_out == ["wide", "narrow", "failed"]

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks import verdicts
+from stages.evaluate.metrics import roc_auc
 
 N_STUDIES = 100
 SEEN = ["one replicate in ten missing", "half shared"]
@@ -51,3 +52,11 @@ def test_what_goes_beyond_its_limit_is_named():
     assert sorted(what.split(":")[0] for what in found) == [
         "last cell, a", "last cell, clean", "last cell, clean", "million supported, at its boundary, a"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n_classes", [2, 10])
+def test_the_quick_area_under_the_curve_is_that_of_the_metric(n_classes):
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(n_classes, size=400), rng.normal(size=(3, 400, n_classes))
+    for found, expected in zip(verdicts.roc_auc_untied(labels, scores), roc_auc(labels, scores), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-12)

@@ -13,7 +13,7 @@ from stages.prepare import packages
 from stages.prepare.sources import words
 from tests.conftest import source_of
 
-pytestmark = pytest.mark.pipeline  # loading takes half a minute
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow]  # loading takes half a minute
 
 
 @pytest.fixture(scope="module")

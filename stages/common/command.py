@@ -33,8 +33,8 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _code() -> dict[str, str]:
-    """The digest of each file of stages/common and of the running command's folder."""
-    folders = {Path(__file__).parent}
+    """The digest of each file of stages/common, of stages/contract, and of the running command's folder."""
+    folders = {Path(__file__).parent, Path(__file__).parents[1] / "contract"}
     if (started := getattr(sys.modules["__main__"], "__file__", None)) and "stages" in Path(started).parts:
         folders.add(Path(started).parent)
     return {

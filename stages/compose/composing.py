@@ -78,7 +78,7 @@ def as_recorded(name: str, asked: Asked) -> Json | None:
 
 
 def _filled(said: Any, measured_values: Any) -> Any:
-    """What the config says, and what was measured_values where it says nothing; of a mapping, entry by entry."""
+    """What the config says, and what was found where it says nothing; of a mapping, entry by entry."""
     if isinstance(measured_values, dict):
         return {key: _filled((said or {}).get(key), value) for key, value in measured_values.items()}
     return measured_values if said is None or said == [] else said

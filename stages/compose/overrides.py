@@ -46,8 +46,8 @@ def merged(recorded: Sequence[str], new: Sequence[str]) -> list[str]:
     kept = {key_of(override): override for override in recorded}
     for override in new:
         key = key_of(override)
-        inside = [k for k in kept if key in groups() and k.startswith(f"{key}.")]
-        for dropped in inside:
+        said_inside = [k for k in kept if key in groups() and k.startswith(f"{key}.")]
+        for dropped in said_inside:
             print(f"compose: {override} drops the recorded {kept.pop(dropped)}")
         kept.pop(key, None)
         kept[key] = override

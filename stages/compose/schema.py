@@ -64,11 +64,6 @@ def validate(content: Any) -> None:
     if (study.dataset.target or study.dataset.group) and "target" not in sources.asks_of(study.dataset.name):
         what = f"dataset.target={study.dataset.target!r} is of tables alone, and this is dataset={study.dataset.name}"
         raise InputError(f"{what}; name the file: --table my.csv --target y")
-    named = study.evaluate.claims.networks
-    networks = [name for name, of in study.learners.items() if of.root.kind == "network"]
-    if named is not None and (unnamed := [name for name in networks if name not in named]):
-        remedy = f"override evaluate.claims.networks=[{','.join([*named, *unnamed])}], from small to large"
-        raise InputError(f"evaluate.claims.networks does not name the network {unnamed[0]}; {remedy}")
     if study.grid.sizes != study.scale.sizes or study.grid.learners != list(study.learners):
         raise InputError("grid is derived from learners and scale.sizes; override those")
     name, split = study.dataset.name, study.dataset.split

@@ -34,7 +34,7 @@ class Way(Record):
 
     way: str
     gain: float
-    cells: list[tuple[str, int, float]]
+    cells: list[tuple[str, int, int | float]]
     low: float
     high: float
 

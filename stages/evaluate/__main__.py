@@ -141,12 +141,12 @@ def tuning_of(
 
 
 def advice_of(
-    study: Study, measured: list[forecast.Measured], cells: Sequence[Cell], data: Data, roles: Claims,
+    study: Study, measured: list[forecast.Measured], cells: Sequence[Cell], data: Data, of_claims: Claims,
     of_advice: AdviceRules,
 ) -> Advised:  # fmt: skip
     n_parameters = {c.name: float(np.mean(c.info.n_parameters)) for c in cells if c.info.n_parameters}
-    recipe = [name for name in roles.networks if name in study.learners]
-    return advise(study, measured, recipe, roles.simple, n_parameters, data.n_pool, of_advice)
+    recipe = [name for name in of_claims.networks if name in study.learners]
+    return advise(study, measured, recipe, of_claims.simple, n_parameters, data.n_pool, of_advice)
 
 
 def shapes_of(study: Study, cells: Sequence[Cell], forecasts: list[Json], rules: Evaluate) -> Json:

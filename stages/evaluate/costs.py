@@ -33,7 +33,7 @@ def costs_of(
 
 
 def priced(option: Option, seconds: Mapping[CellName, float], rules: AdviceRules) -> Price:
-    """Of the new cell."""
+    """What an option costs: labels, seconds of the new cell, and money where both have a price in the config."""
     n_last = max(n for name, n in seconds if name == option.learner)
     is_data = option.name == "more data"
     taken = seconds_at_twice(seconds, option.learner) if is_data else 2 * seconds[option.learner, n_last]

@@ -22,10 +22,11 @@ class ClaimsAsked(Section):
 
 
 class Claims(ClaimsAsked):
-    """With all of them named."""
+    """With all of them named. left_out: networks of another recipe."""
 
     networks: list[str]
     engineered: Pairs
+    left_out: list[str] = Field(default_factory=list)
 
 
 class Evaluate(Section):

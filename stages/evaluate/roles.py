@@ -13,7 +13,9 @@ def resolved(asked: ClaimsAsked, cells: Sequence[Cell]) -> Claims:
     """What was asked, with networks and engineered pairs found in the cells where they are None."""
     found = {"networks": networks_of(cells), "engineered": engineered_of(cells)}
     said = {key: value for key, value in asked.model_dump().items() if value is not None}
-    return Claims.model_validate(found | said)
+    claims = Claims.model_validate(found | said)
+    networks = dict.fromkeys(cell.learner for cell in cells if cell.kind == "network")
+    return claims.model_copy(update={"left_out": [name for name in networks if name not in claims.networks]})
 
 
 def networks_of(cells: Sequence[Cell]) -> list[str]:

@@ -35,7 +35,7 @@ def main() -> None:
     for name, (title, draw) in figures.ALL.items():
         svg = draw(results, plot)
         artefacts.save_text(FIGURES / f"{name}.svg", svg)
-        drawn[title.format(metric=results.label)] = svg
+        drawn[name] = (title.format(metric=results.label), svg)
     more = {
         "answer": artefacts.load_text(RESULTS / "answer.txt"),
         "summary": summary,

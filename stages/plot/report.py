@@ -28,15 +28,18 @@ class Written:
     costs: Costs
 
 
-def render(figures: dict[str, str], table: list[Json], sizes: list[int], written: Written, more: Json) -> str:
-    """The page's text. Every value is escaped; figures (title -> SVG) are embedded, so that the file stands alone.
+def render(
+    figures: dict[str, tuple[str, str]], table: list[Json], sizes: list[int], written: Written, more: Json
+) -> str:
+    """The page's text. Every value is escaped; figures (title and SVG, by name) are embedded: the file stands
+    alone.
 
     more: what the template has besides: answer, summary, shapes, forecasts and classes.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     images = [
         {"title": title, "source": "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()}
-        for title, svg in figures.items()
+        for title, svg in figures.values()
     ]
     cells = written.cells
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(

@@ -64,9 +64,10 @@ def main() -> None:
     # What training needs to know, apart from the card: rewording that retrains nothing.
     features.save_layout(table.features, len(table.classes), HELD_OUT_BY.get(source.split, "row"))
     warnings = table.warnings + told_of_repeats(split)
-    if source.target:
+    is_table = table.features.kind == "tables" and source.target is not None
+    if is_table:
         warnings += leaks(table, pool_rows, source.seed)
-    if source.target and source.split == "random":
+    if is_table and source.split == "random":
         warnings += told_of_dependence(table, pool_rows, source.seed)
     card = data_card(table, source, pool_rows, test_rows, n_dropped, warnings)
     save_records(PREPARED / "dataset.json", card)

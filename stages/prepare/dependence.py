@@ -109,7 +109,7 @@ class _Column:
 
 def _columns(table: Table, rows: NDArray[np.int64]) -> list[_Column]:
     columns = []
-    numeric, categorical = table.features.blocks.values()
+    numeric, categorical = (table.features.blocks[name] for name in ("numeric", "categorical"))
     n_numeric = numeric.shape[1]
     for i, card in enumerate(table.columns):
         is_date = card.description.startswith(("date", "timestamp"))

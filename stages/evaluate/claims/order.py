@@ -113,4 +113,5 @@ def _kth(p_values: Iterable[float], k: int) -> float:
 
 def _tau(order: Sequence[str], final: Sequence[str]) -> float:
     """Kendall's tau between two orders of the same names without ties."""
-    return float(kendalltau(range(len(order)), [final.index(name) for name in order]).statistic)
+    tau = float(kendalltau(range(len(order)), [final.index(name) for name in order]).statistic)
+    return round(tau, 12)  # 1 for the same order, where scipy's square root says a little less

@@ -53,7 +53,7 @@ def orderings(study: Study, rules: Claims) -> tuple[Claim, Claim]:
     def of_steps(name: str, wanted: list[tuple[str, str]]) -> Claim:
         lacking = next(filter(None, (missing(study, [(a, n_train), (b, n_train)]) for a, b in wanted)), "")
         if lacking or not wanted:
-            return claim(name, "not tested", lacking or "too few networks are named in evaluate.claims.networks")
+            return claim(name, "not tested", lacking or "fewer than two networks of one recipe")
         tests = []
         for step in wanted:
             gain = steps[step]
@@ -68,6 +68,8 @@ def orderings(study: Study, rules: Claims) -> tuple[Claim, Claim]:
             + (f", {test.gain / study.smallest_gain:.1f} smallest gains" if study.smallest_gain else "")
             for test in tests
         )
+        if name == "bigger_network" and rules.left_out:
+            reason += f"; not among them, as of another recipe or not named: {', '.join(rules.left_out)}"
         return claim(
             name, verdict(p_supported, p_refuted, rules.alpha), reason, weakest.gain, weakest.low, weakest.high,
             p_supported, p_refuted, n_train=n_train, margin=study.smallest_gain, test="paired, Holm", tests=tests,

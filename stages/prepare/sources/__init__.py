@@ -2,7 +2,7 @@
 
 Each has `load(source) -> Table`. One whose sizes depend on the user's own data has `measure(asked) -> Json` too, and
 those fetched once, which never change, say `IS_FETCHED = True`. SPLITS are the ways besides `random` that its rows can
-be split; ASKS the keys of `dataset` that are asked of the user for it.
+be split, of `day`, `group` and `time`; ASKS the keys of `dataset` that are asked of the user for it.
 """
 
 import importlib

@@ -55,7 +55,7 @@ def fetched(number: int) -> tuple[Path, str]:
         card = {
             "title": f"{details['name']}, version {details['version']}",
             "source": f"openml.org/d/{number}, fetched by scikit-learn; md5 of the file {details.get('md5_checksum')}",
-            "licence": details.get("licence", "not stated"),
+            "licence": str(details.get("licence") or "not stated"),
             "target": bunch.target_names[0],
         }
         partial = folder.with_name(f".{folder.name}.partial")

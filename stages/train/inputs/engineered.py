@@ -40,7 +40,8 @@ class Crossed(Encoder):
                       for column in np.asarray(features.blocks["numeric"], np.float64).T]  # fmt: skip
         levels = self._levels(features)
         information = [_information(column, labels) for column in levels.T]
-        chosen = np.sort(np.argsort(information)[::-1][:N_CROSSED])
+        # Rounded, so that columns which tell as much are chosen in one order wherever their sums were made.
+        chosen = np.sort(np.argsort(np.round(information, 12))[::-1][:N_CROSSED])
         self.pairs = list(combinations(chosen.tolist(), 2))
         self.n_levels = [int(column.max(initial=0)) + 2 for column in levels.T]  # the last for what was never seen
         self.kept = [_frequent(self._crossed(levels, pair)) for pair in self.pairs]

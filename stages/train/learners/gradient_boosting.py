@@ -50,12 +50,13 @@ class GradientBoostingLearner(OneByOne):
     def _each(self, made: Callable[[int, Rows], Fit], draws: Sequence[Draw]) -> list[Fit]:
         """Several at a time, which share the threads: trees of a few thousand rows grow no faster on two."""
         n_at_once = min(self.threads, len(draws)) if self.library.goes_side_by_side else 1
-        if n_at_once == 1:
-            return super()._each(made, draws)
-        rows = {draw: self.encoded(draw) for draw in dict.fromkeys(draws)}
         self.library.threads = self.threads // n_at_once
         with ThreadPool(n_at_once) as pool:  # of daemons: none outlives a process whose time is up
-            found = pool.starmap(made, [(i, rows[draw]) for i, draw in enumerate(draws)], chunksize=1)
+            if n_at_once == 1:
+                found = super()._each(lambda i, rows: pool.apply(made, (i, rows)), draws)
+            else:
+                encoded = {draw: self.encoded(draw) for draw in dict.fromkeys(draws)}
+                found = pool.starmap(made, [(i, encoded[draw]) for i, draw in enumerate(draws)], chunksize=1)
         self.library.threads = self.threads
         return found
 

@@ -63,9 +63,11 @@ class NetworkLearner:
         self._n_inputs = fit_block.n_inputs
         validation_block = block_of(held, [draw.validation_labels for draw in draws], self._vectors, self._n_inputs)
         self._n_codes = fit_block.mean_codes()
+        shape = self._shape(fitted[0])
+        del fitted, held
 
         seeds = [job.seed for job in jobs]
-        network = BatchedNetwork(self._shape(fitted[0]), seeds, [setting_of(job).wave_deviation for job in jobs])
+        network = BatchedNetwork(shape, seeds, [setting_of(job).wave_deviation for job in jobs])
         rows_of_jobs = [fit_block.n_rows[draw] for draw in self._draw_of_job]
         batches = IndexBatches(rows_of_jobs, config.batch_size, [seed_from("order", seed) for seed in seeds])
         schedule = self._schedule(batches, epochs)

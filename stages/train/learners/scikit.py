@@ -92,6 +92,7 @@ class OneByOne(ABC):
         for draw in dict.fromkeys(draws):
             rows = self.encoded(draw)
             fits |= {i: made(i, rows) for i, other in enumerate(draws) if other is draw}
+            del rows
         return [fits[i] for i in range(len(draws))]
 
     def encoded(self, draw: Draw) -> Rows:
