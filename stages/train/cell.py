@@ -101,7 +101,7 @@ def train(setup: Setup, n_train: int) -> None:
     tuned = load_records(artefacts.tuning_path(name, n_train), contract.Choices)
 
     made = make_learner(setup.config, setup.n_classes, budget.threads)
-    hardware = {key: value for key, value in asdict(made.origin.hardware).items() if value is not None}
+    hardware = hardware_of(made.origin)
     print(f"train {name}-{n_train}: {', '.join(f'{k} {v}' for k, v in hardware.items())}", flush=True)
     started = time.perf_counter()
     probabilities, went = fitted(setup, made, replicates, tuned)
@@ -209,9 +209,14 @@ def record_of(setup: Setup, n_train: int, origin: Origin, replicates: Sequence[R
             validation_share=budget.validation_share, validation_rows=budget.validation_rows,
             n_settings=setup.tuning.n_settings, tuning_rows=setup.tuning.tuning_rows,
         ),
-        accelerator=origin.hardware.accelerator, name=origin.hardware.name, precision=origin.hardware.precision,
+        **hardware_of(origin),
         threads=budget.threads, versions=provenance.versions("numpy", "scipy", "scikit-learn", *packages),
     )  # fmt: skip
+
+
+def hardware_of(origin: Origin) -> dict[str, Any]:
+    """As the fields of cell.json; a processor without a name has none."""
+    return {key: value for key, value in asdict(origin.hardware).items() if value is not None}
 
 
 def recipe_of(config: Network) -> str:
