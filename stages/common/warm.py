@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_CB
 LOCK = Path("requirements.lock")
 
 
-def key() -> str:
+def key(environment: Mapping[str, str]) -> str:
     """What must be the same for a warm process to be what a cold one would be: executable, packages, threads."""
     packages = hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.is_file() else ""
-    return json.dumps([sys.executable, packages, [os.environ.get(name) for name in THREADS]])
+    return json.dumps([sys.executable, packages, [environment.get(name) for name in THREADS]])
 
 
 class Served:
@@ -60,8 +61,8 @@ def start(module: str, argv: list[str], report: int, report_name: str) -> Served
     if SOCKET not in os.environ:
         return None
     request: dict[str, Any] = {
-        "key": key(), "module": module, "argv": argv, "folder": str(Path.cwd()), "environment": dict(os.environ),
-        "report_name": report_name,
+        "key": key(os.environ), "module": module, "argv": argv, "report_name": report_name,
+        "folder": str(Path.cwd()), "environment": dict(os.environ),
     }  # fmt: skip
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:

@@ -21,7 +21,8 @@ from stages.common import params
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.run import snapshot
-from stages.run.plan import Queue, Task, tasks_of
+from stages.run.params import TimeLimit
+from stages.run.plan import Queue, Task, tasks_of, timed_out
 from stages.run.progress import Progress
 from stages.run.warmth import Warmth
 
@@ -36,18 +37,24 @@ def main() -> None:
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: at least one cell at a time")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if not due():
+    before, retried = due(), {task.name for task in timed_out_now()}
+    if not before and not retried:
         print("run: nothing has changed")
         return
+    needs_cells = bool(retried or before - {"guard", "evaluate", "plot"})
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("w", encoding="utf-8") as log:
+    with LOG.open("w", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth:
         print(f"run: DVC's own output goes to {LOG}", flush=True)
-        reproduce(["subsample"], log)
+        if before:
+            reproduce(["subsample"], log)
+        if again := sorted(retried - due()):
+            print(f"run: trying again what ran into a lower limit: {', '.join(again)}", flush=True)
+            reproduce(["--force", "--single-item", *again], log, warmth.environment)
         tasks = tasks_now()
         if len(tasks) > 1:
-            side_by_side(tasks, min(jobs, len(tasks)), log)
-        reproduce([], log)
-    print(f"run: done; {sum(1 for _ in tasks)} cells and tunings were due")
+            side_by_side(tasks, min(jobs, len(tasks)), log, warmth)
+        reproduce([], log, warmth.environment)
+    print(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
 
 
 def due() -> set[str]:
@@ -58,15 +65,21 @@ def due() -> set[str]:
     return set(json.loads(done.stdout or "{}"))
 
 
+def timed_out_now() -> list[Task]:
+    return timed_out(params.raw("learners"), params.raw("grid.sizes"), params.load(TimeLimit, "train").timeout_seconds)
+
+
 def tasks_now() -> list[Task]:
     grid = params.raw("grid")
     return tasks_of(due(), params.raw("learners"), grid["sizes"], params.raw("scale.tuning_rows"))
 
 
-def reproduce(targets: Sequence[str], log: Any) -> None:
+def reproduce(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
     """`dvc repro` here; raises InputError with the command's own last line where it fails."""
     start = log.tell()
-    done = subprocess.run([*DVC, "repro", *targets], stdout=log, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(
+        [*DVC, "repro", *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
+    )
     if done.returncode:
         log.flush()
         with LOG.open(encoding="utf-8") as file:
@@ -75,26 +88,25 @@ def reproduce(targets: Sequence[str], log: Any) -> None:
         raise InputError(f"`dvc repro` failed: {told[0] if told else 'see ' + str(LOG)}")
 
 
-def side_by_side(tasks: list[Task], n_workers: int, log: Any) -> None:
+def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) -> None:
     """All tasks, in so many work trees; whatever ends it, finished cells are in the cache."""
     queue = Queue(tasks, n_workers)
     learners = {task.learner for task in tasks}
     tuned = sorted(learners - set(queue.tunings))
     trees = snapshot.work_trees(snapshot.commit_of_work_tree(), n_workers, tuned)
-    with Warmth(params.raw("train.threads")) as environment:
-        workers = [Worker(tree, queue, environment, log) for tree in trees]
-        progress = Progress(tasks, trees)
-        try:
-            for worker in workers:
-                worker.start()
-            while any(worker.is_alive() for worker in workers):
-                progress.show()
-                time.sleep(0.5)
-            progress.show(is_last=True)
-        finally:
-            for worker in workers:
-                worker.stop()
-            snapshot.remove_work_trees()
+    workers = [Worker(tree, queue, warmth.environment, log) for tree in trees]
+    progress = Progress(tasks, trees)
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            progress.show()
+            time.sleep(0.5)
+        progress.show(is_last=True)
+    finally:
+        for worker in workers:
+            worker.stop()
+        snapshot.remove_work_trees()
 
 
 class Worker(Thread):

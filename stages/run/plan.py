@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.common import artefacts
 from stages.common.records import load_records
-from stages.contract.cell import Timing
+from stages.contract.cell import Cell, Choices, Timing
 
 BATCH = 8.0  # seconds of work, at least, for which it is worth to start DVC
 SHARE = 0.1  # of what is left for each worker, that is taken at once
@@ -44,6 +44,22 @@ def tasks_of(due: Iterable[str], learners: Mapping[str, Any], sizes: Iterable[in
             if f"train@{name}-{n}" in due or (is_tuned and n > tuning_rows):
                 tasks.append(Task(f"train@{name}-{n}", name, n, cost(name, n, config, n)))
     return tasks
+
+
+def timed_out(learners: Mapping[str, Any], sizes: Iterable[int], limit: float) -> list[Task]:
+    """The tunings and cells whose result is that they ran into a lower limit than this one, in seconds."""
+    sizes, found = list(sizes), []
+    for name, config in learners.items():
+        tunings = [path for n in sizes if (path := artefacts.tuning_path(name, n)).is_file()]
+        limits = [load_records(path, Choices).timeout_seconds for path in tunings]
+        if any(met is not None and met < limit for met in limits):
+            found.append(Task(f"tune@{name}", name, None, limit))
+        for n in sizes:
+            path = artefacts.cell_path(name, n) / "cell.json"
+            met = load_records(path, Cell).timeout_seconds if path.is_file() else None
+            if met is not None and met < limit:
+                found.append(Task(f"train@{name}-{n}", name, n, cost(name, n, config, n)))
+    return found
 
 
 def cost(name: str, n_train: int | None, config: Mapping[str, Any], n_rows: int) -> float:

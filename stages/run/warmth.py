@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 from stages.common import warm
@@ -13,37 +14,40 @@ FIXED = {"MKL_CBWR": "AUTO,STRICT", "MKL_DYNAMIC": "FALSE", "PYTHONHASHSEED": "0
 
 
 class Warmth:
-    """Gives the environment in which cells run: warm on Linux, cold elsewhere or where the server does not start."""
+    """The environment in which cells run: warm on Linux, cold elsewhere or where the server does not start.
 
-    def __init__(self, threads: int):
+    The server starts on entering where cells will be needed, and imports while other work is done.
+    """
+
+    def __init__(self, threads: int, is_needed: bool):
         count = str(threads)
-        self.environment = os.environ | FIXED | {
+        self.cold = os.environ | FIXED | {
             "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }  # fmt: skip
-        self.environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        self.server: subprocess.Popen[str] | None = None
+        self.is_needed = is_needed and sys.platform == "linux"
 
-    def __enter__(self) -> dict[str, str]:
-        if sys.platform != "linux":
-            return self.environment
-        self.folder = tempfile.TemporaryDirectory()
-        path = str(Path(self.folder.name) / "socket")
-        environ = dict(os.environ)
-        os.environ.update(self.environment)
-        key = warm.key()
-        os.environ.clear()
-        os.environ.update(environ)
-        self.server = subprocess.Popen(
-            [sys.executable, str(SERVER), path, key], env=self.environment, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+    def __enter__(self) -> "Warmth":
+        if self.is_needed:
+            self.folder = tempfile.TemporaryDirectory()
+            self.socket = str(Path(self.folder.name) / "socket")
+            self.server = subprocess.Popen(
+                [sys.executable, str(SERVER), self.socket, warm.key(self.cold)], env=self.cold, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, text=True, start_new_session=True,
+            )  # fmt: skip
+        return self
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """Waits for the server."""
+        if not self.is_needed:
+            return self.cold
         assert self.server.stdout is not None
-        if self.server.stdout.readline().strip() != "ready":
-            return self.environment
-        return self.environment | {warm.SOCKET: path}
+        is_ready = self.server.stdout.readline().strip() == "ready"
+        return self.cold | ({warm.SOCKET: self.socket} if is_ready else {})
 
     def __exit__(self, *_: object) -> None:
-        if self.server is not None:
+        if self.is_needed:
             assert self.server.stdin is not None
             self.server.stdin.close()  # it ends, and with it all that it forked
             self.server.wait()

@@ -157,12 +157,14 @@ def save_timed_out(argv: Sequence[str], begun: Mapping[str, Any]) -> None:
     if arguments.tune:
         n_draws = sum(len(rows) > 0 for rows in artefacts.load_array(artefacts.TUNING_ROWS))
         nothing = np.full((n_draws, len(setup.settings), len(setup.test), setup.n_classes), np.nan, np.float32)
-        choices = contract.Choices(tuned_by="tune", status="timeout", reason=f"tuning took {reason}")
+        choices = contract.Choices(
+            tuned_by="tune", status="timeout", reason=f"tuning took {reason}", timeout_seconds=begun["limit"]
+        )
         save_tuning(setup, params.load(Sizes, "grid").sizes, choices, nothing, begun["limit"])
         return
     origin = Origin(Hardware(**begun["hardware"]), begun["estimator"], begun["packages"])
     replicates = replicates_of(setup, arguments.n_train)
-    went = without_fits("timeout", reason)
+    went = without_fits("timeout", reason) | {"timeout_seconds": begun["limit"]}
     save_cell(setup, arguments.n_train, origin, replicates, no_fit(setup, replicates), went, begun["limit"])
 
 
