@@ -71,8 +71,9 @@ def measured(setup: Setup, n_train: int, changed: dict[str, str], only: int | No
     outside = [np.sort(order[n_train:][:MOST_OUTSIDE]) for order in orders]
 
     config = setup.config.model_copy(update=of_learner)
-    learner = make_learner(config, setup.n_classes, setup.budget.threads).learner
-    with limits(setup.budget):
+    made = make_learner(config, setup.n_classes, setup.budget.threads)
+    learner = made.learner
+    with limits(setup.budget, made.origin):
         started = time.process_time()
         competition = compete(learner, replicates, setup.pool, settings, setup.budget)
         tuned = time.process_time()

@@ -23,7 +23,7 @@ from stages.prepare.params import Source
 from stages.prepare.sources.table import load, measure
 from stages.prepare.tables import split
 from stages.subsample import __main__ as subsample
-from stages.train import __main__ as train
+from stages.train import cell as train
 from tests.conftest import ROOT, asked_of
 
 

@@ -1,19 +1,26 @@
 """The command: a cell, and tuning once for all larger ones."""
 
 import sys
-import time
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from stages.common import artefacts
 from stages.common.features import save_features, save_layout
-from stages.train import __main__ as train
+from stages.train import cell as train
+from stages.train import parent
 from stages.train.budget import Pool, Replicate, tune_and_fit
 from stages.train.learners import make_learner
 from stages.train.learners.logistic_regression import LogisticRegressionLearner
+from tests.conftest import ROOT
 from tests.learners import BUDGET, LOGISTIC, NETWORK, each_learner, parse
+
+ENDLESS = {
+    "kind": "estimator", "estimator": "sklearn.neural_network.MLPClassifier", "features": "raw",
+    "arguments": {"max_iter": 10**8, "n_iter_no_change": 10**8, "tol": 0.0}, "settings": [{"alpha": 0.1}],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -33,14 +40,19 @@ def prepared(blobs) -> None:
 
 @pytest.fixture
 def run_stage(set_params, prepared, monkeypatch) -> Any:
-    """Runs `python -m stages.train` with these arguments and this learner in params.yaml."""
+    """Runs `python -m stages.train` with these arguments and this learner in params.yaml: the fits here, or in a
+    process of their own, which keeps to the time limit."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
-    def run(*arguments: str, learner: dict, sizes: tuple[int, ...] = (64, 128), seconds: int = 60) -> None:
-        budget = BUDGET.model_dump() | {"timeout_seconds": seconds}
+    def run(*arguments: str, learner: dict, sizes: tuple[int, ...] = (64, 128), seconds: int | None = None) -> None:
+        budget = BUDGET.model_dump() | {"timeout_seconds": seconds or 60}
         scale = {"n_settings": len(learner["settings"]), "tuning_rows": 64}
         set_params(learners={"it": learner}, train=budget, scale=scale, grid={"sizes": list(sizes)})
         monkeypatch.setattr(sys, "argv", ["train", *arguments])
-        train.main()
+        if seconds is None:
+            train.main()
+        else:
+            assert parent.main(list(arguments)) == 0
 
     return run
 
@@ -99,11 +111,12 @@ def assert_timed_out(n_train: int, reason: str) -> None:
     assert artefacts.load_json(artefacts.timing_path("it", n_train))["fit_seconds"] < 30
 
 
-def test_a_cell_that_takes_too_long_is_recorded_and_exits_well(run_stage, monkeypatch):
+def test_a_cell_that_takes_too_long_is_killed_and_recorded(run_stage):
     run_stage("--tune", "it", learner=LOGISTIC)
-    monkeypatch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
-    run_stage("it", "64", learner=LOGISTIC, seconds=1)
+    run_stage("it", "64", learner=ENDLESS, seconds=1)
     assert_timed_out(64, "longer than train.timeout_seconds=1")
+    assert artefacts.load_json(artefacts.cell_path("it", 64) / "cell.json")["timeout_seconds"] == 1
+    assert psutil.Process().children(recursive=True) == []
 
 
 @each_learner
@@ -121,10 +134,8 @@ def test_a_cell_of_one_class_alone_is_recorded_with_what_to_do(config, run_stage
         assert np.isnan(artefacts.load_predictions(artefacts.cell_path("it", n))).all()
 
 
-def test_tuning_that_takes_too_long_marks_the_cells_above_it_alone(run_stage, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(LogisticRegressionLearner, "fit", lambda self, jobs: time.sleep(60))
-        run_stage("--tune", "it", learner=LOGISTIC, seconds=1)
+def test_tuning_that_takes_too_long_marks_the_cells_above_it_alone(run_stage):
+    run_stage("--tune", "it", learner=ENDLESS, seconds=1)
     assert np.isnan(artefacts.load_predictions(artefacts.TUNING / "it")).all()
     for n in ("64", "128"):
         run_stage("it", n, learner=LOGISTIC)

@@ -30,8 +30,8 @@ class Cell(Record):
     estimator: what is fitted, such as an import path, a library or `2 x 64` units; of one kind, the same estimator with
     other features differs by these alone. recipe: of networks, a digest of all but their size. tuning_losses: of each
     setting that competed, mean log loss in nats; training_loss, validation_loss likewise. train_flops: operations of
-    one fit. accelerator: cpu | cuda | mps, and its name. precision: in Lightning's words. timeout_seconds: where the fits
-    ran into the limit, that limit.
+    one fit. accelerator: cpu | cuda | mps, and its name. precision: in Lightning's words. timeout_seconds: the
+    limit, where the fits ran into it.
     """
 
     learner: str
