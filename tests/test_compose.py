@@ -181,8 +181,8 @@ def test_an_experiment_that_forgets_the_composed_study_is_told(own, message, wor
     [
         ("threads: 2", "threads: 1", None),
         (
-            "  sizes:\n  - 64\n  - 128\n  networks",
-            "  sizes:\n  - 64\n  networks",
+            "  sizes:\n  - 64\n  - 128\n  epochs",
+            "  sizes:\n  - 64\n  epochs",
             r"grid is derived from learners and scale\.sizes",
         ),
         (
@@ -290,7 +290,8 @@ BAD = [
     ("learners.small_nn.kind=forest", r"learners.small_nn.kind='forest' is not known; allowed:.*'network'"),
     ("dataset.split=week", r"dataset.split='week': input should be 'random', 'day', 'group' or 'time'"),
     ("dataset.metric=auc", r"dataset.metric='auc': 'auc' is none of roc_auc, accuracy, error, log_loss, brier"),
-    ("scale.n_replicates=2", r"scale.n_replicates=2: input should be greater than or equal to 3"),
+    ("scale.replicates.least=2", r"scale.replicates.least=2: input should be greater than or equal to 3"),
+    ("scale.replicates.least=13", r"scale.replicates.*most=12 is below least=13"),
     ("scale.n_settings=9", r"scale.n_settings=9 exceeds the 3 of learners.logistic_regression.settings"),
     ("scale.sizes=[1024,512]", r"scale.sizes=\[1024, 512\]: sizes must ascend without repeats from 32 or more"),
     ("scale.sizes=[]", r"scale.sizes=\[\]: .*at least 1 item"),

@@ -119,6 +119,35 @@ def test_resamples_have_the_mean_and_the_covariance_of_the_estimates():
     assert (drawn["a", 128] - drawn["a", 64]).var() == pytest.approx(variance, rel=0.1)
 
 
+def test_cells_of_more_replicates_are_paired_by_those_that_both_have():
+    planted = {("a", 64): 0.8, ("a", 128): 0.85, ("b", 64): 0.7}
+    full = simulated_study(planted, np.random.default_rng(2), n_replicates=12)
+    cells = dict(full.cells)
+    few = cells["a", 128]
+    cells["a", 128] = Scores(few.values[:3], few.shares[:3]).padded(12)
+    study = Study(cells)
+    assert study.estimate({("a", 64): 1, ("b", 64): -1}) == full.estimate({("a", 64): 1, ("b", 64): -1})
+    assert study.estimate({("a", 64): 1}).n_replicates == 12
+    gain = study.estimate({("a", 128): 1, ("a", 64): -1})
+    assert gain.n_replicates == 3
+    assert gain.mean == pytest.approx(float((few.values - cells["a", 64].values)[:3].mean()))
+
+
+def test_the_covariance_over_test_rows_is_right_for_cells_of_different_numbers_of_replicates():
+    """Rows that add nothing but their interaction with replicates: all of it counts as replicates', whatever the
+    numbers, and what two cells have in common of a replicate counts as often as both have it."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        of_replicate = rng.normal(size=(12, 200))
+        cells = {
+            ("a", 64): Scores(np.ones(12), of_replicate),
+            ("b", 64): Scores(np.ones(3), of_replicate[:3]).padded(12),
+        }
+        found.append(Study(cells).test_covariance(list(cells)))
+    np.testing.assert_allclose(np.mean(found, axis=0) / 200, 0, atol=0.01)
+
+
 def test_resamples_are_the_same_for_the_same_seed_and_leave_out_single_replicates():
     scores = {("a", 64): Scores(np.array([0.5, np.nan]), np.zeros((2, 3)))}
     assert Study(scores).resamples == {}

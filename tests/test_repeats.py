@@ -146,7 +146,8 @@ def test_the_error_with_the_whole_pool_is_that_of_scikit_learn_on_the_same_rows(
     learner = yaml.safe_load((ROOT / "conf/learners/logistic_regression.yaml").read_text())["logistic_regression"]
     set_params(
         dataset=source.model_dump(), learners={"it": learner}, grid={"learners": ["it"], "sizes": sizes},
-        scale={"n_replicates": 3, "n_crossed": 3, "variance_size": None, "n_settings": 2, "tuning_rows": 4096},
+        scale={"replicates": {"least": 3, "most": 3, "rows": 1}, "n_crossed": 3, "variance_size": None,
+               "n_settings": 2, "tuning_rows": 4096},
         subsample={"seed": 0}, train={"seed": 0, "threads": 1, "validation_share": 0.2, "validation_rows": 8192,
                                       "timeout_seconds": 60},
     )  # fmt: skip

@@ -11,11 +11,13 @@ from stages.common.errors import InputError
 from stages.common.sampling import stratified_order
 from stages.subsample.__main__ import main
 
-SCALE = {"n_replicates": 4, "variance_size": 128, "n_crossed": 3, "tuning_rows": 64}
+SCALE = {"replicates": {"least": 4, "most": 4, "rows": 1}, "variance_size": 128, "n_crossed": 3, "tuning_rows": 64}
 
 
-def cut(sizes: list[int], set_params: Callable[..., None], labels: np.ndarray, seed: int = 0) -> dict[int, np.ndarray]:
-    set_params(grid={"learners": [], "sizes": sizes}, scale=SCALE, subsample={"seed": seed})
+def cut(
+    sizes: list[int], set_params: Callable[..., None], labels: np.ndarray, seed: int = 0, **of_scale: object
+) -> dict[int, np.ndarray]:
+    set_params(grid={"learners": [], "sizes": sizes}, scale=SCALE | of_scale, subsample={"seed": seed})
     artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels)
     main()
     return {n: np.load(artefacts.subset_path(n)) for n in sizes}
@@ -47,6 +49,20 @@ def test_subsets_have_identical_bytes_whatever_other_sizes_are_configured(set_pa
     before = artefacts.subset_path(64).read_bytes()
     cut([32, 64, 96, 700], set_params, labels)
     assert artefacts.subset_path(64).read_bytes() == before
+
+
+def test_small_sizes_have_more_replicates_the_first_of_which_larger_ones_share(set_params, labels):
+    more = {"least": 3, "most": 12, "rows": 1024}
+    subsets = cut([64, 128, 256, 512], set_params, labels, replicates=more, tuning_rows=128)
+    assert {n: len(subsets[n]) for n in subsets} == {64: 12, 128: 8, 256: 4, 512: 3}
+    np.testing.assert_array_equal(subsets[64][:3], subsets[512][:, :64])
+    assert len(artefacts.load_json(artefacts.pairs_path(64))) == 12
+    tuning = np.load(artefacts.TUNING_ROWS)
+    assert len(tuning) >= 4  # any size above 128 may be added
+    before = artefacts.TUNING_ROWS.read_bytes()
+    again = cut([128, 512], set_params, labels, replicates=more, tuning_rows=128)
+    np.testing.assert_array_equal(again[128], subsets[128])
+    assert artefacts.TUNING_ROWS.read_bytes() == before
 
 
 @pytest.mark.parametrize(("sizes", "n_tuning"), [([32, 64], 0), ([32, 128], 64)])

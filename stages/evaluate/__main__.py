@@ -42,7 +42,7 @@ def main() -> None:
 
     # Error is forecast beside the metric of the picture, unless that is the same curve.
     forecast_metrics = [metric] if metric.name in ("error", "accuracy") else [metric, METRICS["error"]]
-    cells = curves.widened(load_cells(grid, labels, groups, forecast_metrics), data.n_pool)
+    cells = curves.widened(curves.evened(load_cells(grid, labels, groups, forecast_metrics)), data.n_pool)
     of_claims = roles.resolved(rules.claims, [cell.info for cell in cells])
     tuning = tuning_of(of_claims.networks, cells, labels, groups, metric)
     study, *others = (study_of(cells, of, data, rules, tuning if of is metric else {}) for of in forecast_metrics)
@@ -137,7 +137,9 @@ def tuning_of(
     competed = artefacts.load_predictions(artefacts.TUNING / name)  # (n_draws, n_settings, n_test, n_classes)
     n_train = cells[0].info.budget.tuning_rows
     taken = {claims.TUNED: competed[np.arange(len(competed)), tuned], claims.LISTED_FIRST: competed[:, 0]}
-    return {(f"{name}{how}", n_train): curves.scores_of(p, labels, groups, metric) for how, p in taken.items()}
+    n_most = len(cells[0].own[metric.name].values)
+    return {(f"{name}{how}", n_train): curves.scores_of(p, labels, groups, metric).padded(n_most)
+            for how, p in taken.items()}  # fmt: skip
 
 
 def advice_of(

@@ -86,6 +86,29 @@ def measure(
     return Cell((info.learner, info.n_train), own, estimates, products, classes, splits, squares, info)
 
 
+def evened(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells with as many replicates each as the one with the most, the same first: where a size has fewer, the
+    others count as not usable, so that sums of cells are paired by those that all of them have."""
+    n_most = max(len(scores.values) for cell in cells for scores in cell.own.values())
+
+    def square(products: Array) -> Array:
+        return np.pad(products, (0, n_most - len(products)))
+
+    def of_class(of: OfClass) -> OfClass:
+        values = np.pad(of.values, (0, n_most - len(of.values)), constant_values=np.nan)
+        return replace(of, values=values, products=square(of.products))
+
+    return [
+        replace(
+            cell,
+            own={metric: scores.padded(n_most) for metric, scores in cell.own.items()},
+            products={metric: square(products) for metric, products in cell.products.items()},
+            classes={key: of_class(of) for key, of in cell.classes.items()},
+        )
+        for cell in cells
+    ]
+
+
 def scores_of(
     probabilities: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64] | None, metric: Metric
 ) -> Scores:

@@ -48,6 +48,11 @@ class Scores:
             shares = np.stack([np.bincount(groups, share, n_groups) for share in shares])
         return cls(values, np.where(np.isfinite(values)[:, None], shares, 0))
 
+    def padded(self, n_replicates: int) -> "Scores":
+        """With so many replicates: those that other sizes have and this one has not count as not usable."""
+        more = n_replicates - len(self.values)
+        return Scores(np.pad(self.values, (0, more), constant_values=np.nan), np.pad(self.shares, ((0, more), (0, 0))))
+
     @property
     def is_usable(self) -> NDArray[np.bool_]:
         """(n_replicates,): which replicates have a value."""

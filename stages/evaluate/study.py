@@ -104,17 +104,20 @@ class Study:
 
     def test_covariance(self, names: list[CellName]) -> Array:
         """(n_cells, n_cells): of the cells' means over test sets, less what replicates count already."""
-        counts = np.array([self.cells[name].is_usable.sum() for name in names])
+        usable = np.stack([self.cells[name].is_usable for name in names]).astype(np.float64)
+        counts = usable.sum(axis=1)
         shares = np.stack([self.cells[name].shares for name in names])  # (n_cells, n_replicates, n_groups)
         of_means = shares.sum(axis=1) / counts[:, None]
         n_groups = of_means.shape[1]
         interaction = np.zeros((len(names), len(names)))
         for replicate in range(shares.shape[1]):
-            is_usable = np.array([self.cells[name].is_usable[replicate] for name in names])
-            residuals = (shares[:, replicate] - of_means) * is_usable[:, None]
+            residuals = (shares[:, replicate] - of_means) * usable[:, replicate, None]
             interaction += residuals @ residuals.T
-        pairs = np.minimum.outer(counts, counts)
-        return n_groups / max(1, n_groups - 1) * of_means @ of_means.T - interaction / ((pairs - 1) * pairs)
+        common, of_both = usable @ usable.T, np.outer(counts, counts)
+        # How many residuals' products are worth: one less than the replicates where both cells have the same ones.
+        worth = common * (1 - 1 / counts[:, None] - 1 / counts + common / of_both)
+        counted = np.divide(interaction, worth, out=np.zeros_like(worth), where=worth > 0) * common / of_both
+        return n_groups / max(1, n_groups - 1) * of_means @ of_means.T - counted
 
 
 def _root(covariance: Array) -> Array:

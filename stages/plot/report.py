@@ -55,7 +55,7 @@ def render(
             "cells": [_shown(cell) for cell in cells],
             "marked": _marked(cells),
             "budget": cells[0].budget,
-            "n_replicates": sum(fit.draw == fit.initialisation for fit in cells[0].replicates),
+            "n_replicates": _numbers_of_replicates(cells),
             "hardware": _hardware(cells, written.costs.cells),
             "versions": _versions(cells),
         }
@@ -69,6 +69,13 @@ def _marked(cells: list[MeasuredCell]) -> list[str]:
         for mark in cell.marks:
             learners.setdefault((cell.n_train, mark), []).append(cell.learner)
     return [f"{', '.join(names)} with {n:,} labels: {mark}" for (n, mark), names in learners.items()]
+
+
+def _numbers_of_replicates(cells: list[MeasuredCell]) -> str:
+    """Such as `3` or `12 to 3`, from the smallest size to the largest."""
+    n_each = {cell.n_train: len({fit.draw for fit in cell.replicates}) for cell in cells}
+    first, last = n_each[min(n_each)], n_each[max(n_each)]
+    return str(last) if first == last else f"{first} to {last}"
 
 
 def _shown(cell: MeasuredCell) -> Json:

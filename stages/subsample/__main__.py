@@ -21,14 +21,18 @@ def main() -> None:
     if max(sizes) > len(labels):
         raise InputError(f"n_train={max(sizes)} exceeds the pool of {len(labels)} rows; lower scale.sizes")
 
-    draws = [np.random.default_rng(seed_from("draw", seed, replicate)) for replicate in range(replicates.n_replicates)]
-    orders = np.stack([stratified_order(labels, rng) for rng in draws])  # (n_replicates, n_pool)
+    n_draws_of = replicates.replicates.of
+    n_tuned = n_draws_of(replicates.tuning_rows + 1)  # no larger size has more
+    n_most = max(n_tuned, n_draws_of(min(sizes)))
+    draws = [np.random.default_rng(seed_from("draw", seed, replicate)) for replicate in range(n_most)]
+    orders = np.stack([stratified_order(labels, rng) for rng in draws])  # (n_draws, n_pool)
     for n_train in sizes:
-        artefacts.save_array(artefacts.subset_path(n_train), orders[:, :n_train].astype(np.int64))
+        n_draws = n_draws_of(n_train)
+        artefacts.save_array(artefacts.subset_path(n_train), orders[:n_draws, :n_train].astype(np.int64))
         n_crossed = replicates.n_crossed if n_train == replicates.variance_size else 1
-        artefacts.save_json(artefacts.pairs_path(n_train), pairs(replicates.n_replicates, n_crossed))
+        artefacts.save_json(artefacts.pairs_path(n_train), pairs(n_draws, n_crossed))
     n_tuning = replicates.tuning_rows if max(sizes) > replicates.tuning_rows else 0
-    artefacts.save_array(artefacts.TUNING_ROWS, orders[:, :n_tuning].astype(np.int64))
+    artefacts.save_array(artefacts.TUNING_ROWS, orders[:n_tuned, :n_tuning].astype(np.int64))
 
 
 def pairs(n_draws: int, n_crossed: int) -> list[tuple[int, int]]:
