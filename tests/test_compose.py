@@ -181,8 +181,8 @@ def test_an_experiment_that_forgets_the_composed_study_is_told(own, message, wor
     [
         ("threads: 2", "threads: 1", None),
         (
-            "  sizes:\n  - 64\n  - 128\n  networks",
-            "  sizes:\n  - 64\n  networks",
+            "  sizes:\n  - 64\n  - 128\n  epochs",
+            "  sizes:\n  - 64\n  epochs",
             r"grid is derived from learners and scale\.sizes",
         ),
         (
