@@ -83,9 +83,11 @@ class Host(Record):
 
 
 class Timing(Record):
-    """data/timings/<learner>/<n>.json: what differs from run to run. fit_seconds: the whole cell, tuning included;
-    is_warm: whether the libraries were imported before."""
+    """data/timings/<learner>/<n>.json: what differs from run to run. fit_seconds: the whole cell, tuning included,
+    and of these fit_cpu_seconds of all its threads, None where it was stopped; is_warm: whether the libraries were
+    imported before."""
 
     fit_seconds: float
+    fit_cpu_seconds: float | None = None
     host: Host
     is_warm: bool = False

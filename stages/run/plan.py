@@ -63,10 +63,11 @@ def timed_out(learners: Mapping[str, Any], sizes: Iterable[int], limit: float) -
 
 
 def cost(name: str, n_train: int | None, config: Mapping[str, Any], n_rows: int) -> float:
-    """Seconds that it took before, else a guess from rows, parameters and epochs."""
+    """CPU seconds that it took before, else a guess from rows, parameters and epochs."""
     path = artefacts.tuning_timing_path(name) if n_train is None else artefacts.timing_path(name, n_train)
     if path.is_file():
-        return max(0.1, load_records(path, Timing).fit_seconds)
+        timing = load_records(path, Timing)
+        return max(0.1, timing.fit_seconds if timing.fit_cpu_seconds is None else timing.fit_cpu_seconds)
     if config["kind"] == "network":
         n_steps = max(config["min_steps"], config["epochs"] * n_rows / config["batch_size"])
         return 0.3 + n_steps * (1e-3 + 2e-8 * config["batch_size"] * config["units"] ** 2 * config["layers"] / 1000)

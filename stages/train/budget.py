@@ -61,7 +61,7 @@ def compete(
     learner: Learner, replicates: Sequence[Replicate], pool: Pool, settings: Sequence[Setting], budget: Train
 ) -> Competition:
     """Fit each setting on the rows of each replicate less those held out, whose loss then chooses."""
-    draws = _draws(replicates, pool, budget)
+    draws = draws_of(replicates, pool, budget)
     records = learner.fit([Job(draws[i], s, rep.seed) for i, rep in enumerate(replicates) for s in settings])
     losses = np.array([record.validation_loss for record in records]).reshape(-1, len(settings))
     best = np.where(np.isnan(losses), np.inf, losses).argmin(axis=1)  # (n_replicates,)
@@ -96,7 +96,7 @@ def fit_chosen(
     choices: one per draw. The setting is fitted on the replicate's rows less those held out, which stop it early, and
     then on all of them.
     """
-    draws = _draws(replicates, pool, budget)
+    draws = draws_of(replicates, pool, budget)
     learner.fit([Job(draws[i], choices[rep.draw].setting, rep.seed) for i, rep in enumerate(replicates)])
     records = learner.refit(range(len(replicates)))
     return records, predicted(learner, records, test)
@@ -109,7 +109,7 @@ def predicted(learner: Learner, records: Sequence[Record], test: Features) -> ND
     return probabilities
 
 
-def _draws(replicates: Sequence[Replicate], pool: Pool, budget: Train) -> list[Draw]:
+def draws_of(replicates: Sequence[Replicate], pool: Pool, budget: Train) -> list[Draw]:
     """The rows of each replicate; replicates of the same draw share one object, and so its encoding."""
     made: dict[int, Draw] = {}
     for replicate in replicates:

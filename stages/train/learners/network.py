@@ -35,6 +35,12 @@ class NetworkLearner:
     def __init__(self, config: params.Network, n_classes: int, hardware: Hardware):
         self.config, self.n_classes, self.hardware = config, n_classes, hardware
 
+    @property
+    def widths(self) -> list[int]:
+        """Of the fitted networks: inputs of the first layer, units, outputs."""
+        shape = self._network.shape
+        return [shape.n_joined] + [shape.units] * shape.layers + [shape.n_outputs]
+
     def fit(self, jobs: Sequence[Job]) -> list[Record]:
         self._jobs = list(jobs)
         training, batches = self._trained([job.draw for job in jobs], None)
