@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from stages.train.network.models import Models, drawn
+from stages.train.network.models import Models, chosen, drawn
 
 BAG_SCALE = 0.1  # deviation of a position's vector at the start
 
@@ -39,7 +39,7 @@ class BagSum(nn.Module):
 
     def forward(self, bags: BatchOfBags, n_rows: int, models: Models) -> Tensor:
         n_models = len(self.vectors) // self.n_positions
-        of_model = torch.arange(n_models, device=bags.codes.device)[models]
+        of_model = chosen(torch.arange(n_models, device=bags.codes.device), models)
         first = torch.repeat_interleave(of_model * self.n_positions, n_rows)  # of each row
         codes = bags.codes + torch.repeat_interleave(first, bags.n_each)
         total: Tensor = _Sums.apply(self.vectors, codes, bags.n_each)

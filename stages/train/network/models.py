@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-Models = slice | list[int]
+Models = list[int] | None  # their indices; None: all
+
+
+def chosen(parameter: Tensor, models: Models) -> Tensor:
+    """Without an index where it is not needed: the gradient of one is a copy in a tensor of zeros."""
+    return parameter if models is None else parameter[models]
 
 
 def drawn(generators: Sequence[Generator], *size: int, scale: float) -> nn.Parameter:
