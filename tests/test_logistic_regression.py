@@ -7,6 +7,7 @@ from stages.common.features import tables
 from stages.train import params
 from stages.train.jobs import Job
 from stages.train.learners import make_learner
+from stages.train.learners.logistic_regression import LogisticRegressionLearner
 from stages.train.learners.scikit import log_loss
 from tests.learners import ENGINEERED, LOGISTIC, draw_of, parse, words_of
 
@@ -19,6 +20,28 @@ def test_a_solver_that_stops_early_is_marked(blobs, max_iter, status):
     (record,) = learner.fit([Job(draw_of(features, labels, slice(0, 300)), kind.settings[0], seed=0)])
     assert record.status == status
     assert bool(record.reason) == (status != "ok")
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_too_many_to_be_spelt_out_give_the_same_coefficients(n_classes, monkeypatch):
+    rng = np.random.default_rng(0)
+    numbers, codes = rng.normal(size=(900, 4)).astype(np.float32), rng.integers(12, size=(900, 3)).astype(np.int32)
+    numbers[rng.random(numbers.shape) < 0.1] = np.nan
+    labels = (
+        (np.nan_to_num(numbers[:, 0]) + codes[:, 0] / 6 + rng.normal(size=900)).argsort().argsort() * n_classes // 900
+    )
+    kind, features = parse(LOGISTIC | {"solver": "auto"}), tables(numbers, codes)
+    coefficients, n_epochs = [], []
+    for most in (2**27, 0):
+        monkeypatch.setattr("stages.train.learners.logistic_regression.MOST_SPELT_OUT", most)
+        learner = make_learner(kind, n_classes, threads=1).learner
+        assert isinstance(learner, LogisticRegressionLearner)
+        (record,) = learner.fit([Job(draw_of(features, labels, slice(0, 700)), kind.settings[0], seed=0)])
+        assert record.status == "ok"
+        coefficients.append(learner._fits[0].model.coef_)
+        n_epochs.append(record.epochs)
+    assert n_epochs[0] == n_epochs[1]
+    np.testing.assert_allclose(coefficients[0], coefficients[1], atol=1e-6)
 
 
 @pytest.mark.parametrize("features", ["raw", "engineered"])

@@ -67,6 +67,11 @@ class Inputs:
         return (self.places + firsts).astype(np.int32)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether all inputs are of dense and one-hot form."""
+        return self.bags is None and self.weighted is None
+
+    @property
     def is_categorical(self) -> NDArray[np.bool_]:
         """Of each column of `ordered` whether its values are places."""
         return np.arange(self.dense.shape[1] + len(self.n_places)) >= self.dense.shape[1]
@@ -86,11 +91,13 @@ class Inputs:
         np.put_along_axis(X, self.ones, np.float32(1), axis=1)
         return X
 
-    def indicators(self) -> sparse.csr_matrix:
-        """The same of rows without dense inputs, sparse."""
-        ends = np.arange(len(self) + 1) * len(self.n_places)
-        values = np.ones(self.places.size)
-        return sparse.csr_matrix((values, self.ones.ravel(), ends), shape=(len(self), self.n_inputs))
+    def without_zeros(self) -> sparse.csr_matrix:
+        """The same, float64, with the one-hot inputs that are 1 alone."""
+        n_dense, n_each = self.dense.shape[1], self.dense.shape[1] + len(self.n_places)
+        values, columns = np.ones((len(self), n_each)), np.empty((len(self), n_each), np.int32)
+        values[:, :n_dense], columns[:, :n_dense], columns[:, n_dense:] = self.dense, np.arange(n_dense), self.ones
+        ends = np.arange(len(self) + 1) * n_each
+        return sparse.csr_matrix((values.ravel(), columns.ravel(), ends), shape=(len(self), self.n_inputs))
 
     def matrix(self) -> NDArray[np.float32] | sparse.csr_matrix:
         """(n_rows, n): what the rows have, spelt out but for the forms that are sparse by themselves."""

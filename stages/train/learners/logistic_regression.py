@@ -14,6 +14,7 @@ from stages.train.inputs.forms import Inputs
 from stages.train.jobs import Hardware, Job, Made, Origin, Record, in_all
 from stages.train.learners.scikit import Fit, OneByOne, Rows, aligned, fit_and_listen, log_loss
 
+MOST_SPELT_OUT = 2**27  # inputs of all rows, 1 GB: with more, those that are 0 are left out
 NEWTON = 1500  # inputs up to which the exact Hessian of two classes is quick to make and to invert
 TOLERANCES = {"newton-cholesky": 1e-4, "lbfgs": 1e-4, "saga": 1e-3}  # of gradients; of saga, the change in a pass
 
@@ -31,9 +32,9 @@ class LogisticRegressionLearner(OneByOne):
         self.config = config
 
     def matrix(self, inputs: Inputs) -> Any:
-        is_one_hot = inputs.is_even and inputs.bags is None
-        X = inputs.indicators() if is_one_hot else inputs.matrix()
-        return X.astype(np.float64)  # the Hessian is close to singular
+        if inputs.is_plain and (inputs.is_even or len(inputs) * inputs.n_inputs > MOST_SPELT_OUT):
+            return inputs.without_zeros()
+        return inputs.matrix().astype(np.float64)  # the Hessian is close to singular
 
     def model(self, job: Job, rows: Rows) -> tuple[Any, Record]:
         model, record = self._fitted(job, rows)
@@ -74,7 +75,7 @@ class LogisticRegressionLearner(OneByOne):
             return self.config.solver
         if rows.is_even:
             return "saga"
-        is_small = isinstance(rows.X, np.ndarray) and self.n_classes == 2 and rows.X.shape[1] <= NEWTON
+        is_small = rows.is_plain and self.n_classes == 2 and rows.X.shape[1] <= NEWTON
         return "newton-cholesky" if is_small else "lbfgs"
 
     def probabilities(self, model: Any, X: Any) -> NDArray[np.float32]:

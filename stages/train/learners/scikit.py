@@ -19,7 +19,7 @@ from stages.train.jobs import Draw, Job, Record
 class Rows:
     """A draw's rows in the form that the learner asks for; X_held is None where none are held out.
 
-    is_even, is_categorical: see `Inputs`.
+    is_even, is_plain, is_categorical: see `Inputs`.
     """
 
     encoder: Encoder
@@ -28,6 +28,7 @@ class Rows:
     X_held: Any
     held_labels: NDArray[np.int64]
     is_even: bool
+    is_plain: bool
     is_categorical: NDArray[np.bool_]
 
 
@@ -100,7 +101,7 @@ class OneByOne(ABC):
         fitted = self.inputs(encoder, draw.fit)
         X_held = self.matrix(self.inputs(encoder, draw.validation)) if len(draw.validation) else None
         return Rows(encoder, self.matrix(fitted), draw.fit_labels, X_held, draw.validation_labels,
-                    fitted.is_even, fitted.is_categorical)  # fmt: skip
+                    fitted.is_even, fitted.is_plain, fitted.is_categorical)  # fmt: skip
 
     def predict_proba(self, features: Features, jobs: Sequence[int]) -> NDArray[np.float32]:
         found = np.empty((len(jobs), len(features), self.n_classes), np.float32)
