@@ -20,7 +20,7 @@ from typing import Any
 from stages.common import params
 from stages.common.command import run
 from stages.common.errors import InputError
-from stages.run import snapshot
+from stages.run import cluster, snapshot
 from stages.run.params import TimeLimit
 from stages.run.plan import Queue, Task, tasks_of, timed_out
 from stages.run.progress import Progress
@@ -32,16 +32,22 @@ DVC = [sys.executable, "-m", "dvc"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.run", description="dvc repro, several cells at once.")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cells at once; default: all cores")
-    jobs = parser.parse_args().jobs
+    parser.add_argument("--jobs", type=int, default=n_cores(), help="cells at once; default: all cores")
+    parser.add_argument("--ray", metavar="ADDRESS", help="run the cells on this Ray cluster, through the DVC remote")
+    parser.add_argument("--gpus", type=float, default=0.0, help="with --ray: of each cell; .5 lets two share one")
+    parser.add_argument("--memory", type=float, default=2.0, help="with --ray: GB of each cell; default: 2")
+    arguments = parser.parse_args()
+    jobs: int = arguments.jobs
     if jobs < 1:
         raise InputError(f"--jobs={jobs}: at least one cell at a time")
+    if arguments.ray:
+        cluster.check_committed()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     before, retried = due(), {task.name for task in timed_out_now()}
     if not before and not retried:
         print("run: nothing has changed")
         return
-    needs_cells = bool(retried or before - {"guard", "evaluate", "plot"})
+    needs_cells = bool(retried or before - {"guard", "evaluate", "plot"}) and not arguments.ray
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("w", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth:
         print(f"run: DVC's own output goes to {LOG}", flush=True)
@@ -51,9 +57,11 @@ def main() -> None:
             print(f"run: trying again what ran into a lower limit: {', '.join(again)}", flush=True)
             reproduce(["--force", "--single-item", *again], log, warmth.environment)
         tasks = tasks_now()
-        if len(tasks) > 1:
+        if tasks and arguments.ray:
+            on_cluster(tasks, arguments, log, warmth)
+        elif len(tasks) > 1:
             side_by_side(tasks, min(jobs, len(tasks)), log, warmth)
-        reproduce([], log, warmth.environment)
+        reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
     print(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
 
 
@@ -75,17 +83,33 @@ def tasks_now() -> list[Task]:
 
 
 def reproduce(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
-    """`dvc repro` here; raises InputError with the command's own last line where it fails."""
+    dvc(["repro", *arguments], log, environment)
+
+
+def dvc(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
+    """DVC's command here; raises InputError with its own line where it fails."""
     start = log.tell()
-    done = subprocess.run(
-        [*DVC, "repro", *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False
-    )
+    done = subprocess.run([*DVC, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
     if done.returncode:
         log.flush()
         with LOG.open(encoding="utf-8") as file:
             file.seek(start)
             told = [line for line in file.read().splitlines() if line.startswith(("error:", "ERROR:"))]
-        raise InputError(f"`dvc repro` failed: {told[0] if told else 'see ' + str(LOG)}")
+        raise InputError(f"`dvc {arguments[0]}` failed: {told[0] if told else 'see ' + str(LOG)}")
+
+
+def n_cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_cluster(tasks: list[Task], arguments: argparse.Namespace, log: Any, warmth: Warmth) -> None:
+    """All tasks on a Ray cluster; what they depend on is in the remote before, what they made after."""
+    asked = cluster.Asked(params.raw("train.threads"), arguments.gpus, arguments.memory)
+    ray = cluster.connected(arguments.ray, asked)
+    dvc(["push", "--run-cache", "guard", "prepare", "subsample"], log)
+    cluster.run_on(ray, tasks, asked, warmth.of_cells)
+    dvc(["fetch", "--run-cache"], log)
 
 
 def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) -> None:
@@ -95,14 +119,18 @@ def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) ->
     tuned = sorted(learners - set(queue.tunings))
     trees = snapshot.work_trees(snapshot.commit_of_work_tree(), n_workers, tuned)
     workers = [Worker(tree, queue, warmth.environment, log) for tree in trees]
-    progress = Progress(tasks, trees)
+    progress = Progress(tasks)
+
+    def done() -> set[str]:
+        return {task.name for task in tasks if any((tree / task.timing).is_file() for tree in trees)}
+
     try:
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
-            progress.show()
+            progress.show(done())
             time.sleep(0.5)
-        progress.show(is_last=True)
+        progress.show(done(), is_last=True)
     finally:
         for worker in workers:
             worker.stop()

@@ -2,8 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
 
 from stages.run.plan import Task
 
@@ -13,17 +12,17 @@ SECONDS = 30.0  # between two lines where there is no terminal
 class Progress:
     """Cells done, elapsed, and when it should end: a line that is rewritten on a terminal, plain lines elsewhere."""
 
-    def __init__(self, tasks: Sequence[Task], trees: Sequence[Path]):
-        self.tasks, self.trees = tasks, trees
+    def __init__(self, tasks: Sequence[Task]):
+        self.tasks = tasks
         self.started = self.shown = time.monotonic()
         self.is_terminal = sys.stdout.isatty()
 
-    def show(self, is_last: bool = False) -> None:
+    def show(self, names_done: Collection[str], is_last: bool = False) -> None:
         now = time.monotonic()
         if not is_last and not self.is_terminal and now - self.shown < SECONDS:
             return
         self.shown = now
-        done = [task for task in self.tasks if any((tree / task.timing).is_file() for tree in self.trees)]
+        done = [task for task in self.tasks if task.name in names_done]
         elapsed, share = now - self.started, sum(t.cost for t in done) / sum(t.cost for t in self.tasks)
         left = f", about {_clock(elapsed * (1 / share - 1))} left" if 0 < share < 1 and not is_last else ""
         line = f"run: {len(done)} of {len(self.tasks)} cells and tunings, {_clock(elapsed)}{left}"

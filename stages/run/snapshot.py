@@ -3,9 +3,12 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from configobj import ConfigObj
 
 from stages.common.errors import InputError
 
@@ -32,10 +35,11 @@ def work_trees(commit: str, n: int, tuned: Sequence[str]) -> list[Path]:
     for i in range(n):
         folder = FOLDER / f"tree{i}"
         git("worktree", "add", "--quiet", "--detach", str(folder), commit)
-        local = Path(".dvc/config.local")
-        text = local.read_text(encoding="utf-8") if local.is_file() else ""
-        own = f"[cache]\n    dir = {cache}\n[core]\n    site_cache_dir = {(FOLDER / f'site{i}').resolve()}\n"
-        (folder / ".dvc/config.local").write_text(text + own, encoding="utf-8")
+        config = ConfigObj(".dvc/config.local")
+        config.filename = str(folder / ".dvc/config.local")
+        config.setdefault("cache", {})["dir"] = str(cache)
+        config.setdefault("core", {})["site_cache_dir"] = str((FOLDER / f"site{i}").resolve())
+        config.write()
         for name in [*COPIED, *(f"data/tuning/{learner}" for learner in tuned)]:
             source, target = Path(name), folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,10 +58,8 @@ def remove_work_trees() -> None:
 
 def dvc_cache() -> str:
     """Where DVC keeps what it caches."""
-    done = subprocess.run(["git", "config", "--file", ".dvc/config.local", "cache.dir"], capture_output=True, text=True,
-                          check=False)  # fmt: skip
-    configured = done.stdout.strip()
-    return str((Path(".dvc") / configured).resolve() if configured else Path(".dvc/cache").resolve())
+    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=True)
+    return str(Path(done.stdout.strip()).resolve())
 
 
 def git(*arguments: str, **environment: str) -> str:

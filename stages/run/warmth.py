@@ -21,10 +21,9 @@ class Warmth:
 
     def __init__(self, threads: int, is_needed: bool):
         count = str(threads)
-        self.cold = os.environ | FIXED | {
-            "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        }  # fmt: skip
+        self.of_cells = FIXED | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
+        of_python = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+        self.cold = os.environ | self.of_cells | of_python
         self.is_needed = is_needed and sys.platform == "linux"
 
     def __enter__(self) -> "Warmth":
