@@ -20,6 +20,7 @@ from typing import Any
 from stages.common import params
 from stages.common.command import run
 from stages.common.errors import InputError
+from stages.common.processes import die_with_parent
 from stages.run import cluster, snapshot
 from stages.run.params import TimeLimit
 from stages.run.plan import Queue, Task, tasks_of, timed_out
@@ -42,6 +43,7 @@ def main() -> None:
         raise InputError(f"--jobs={jobs}: at least one cell at a time")
     if arguments.ray:
         cluster.check_committed()
+        cluster.check_remote()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     before, retried = due(), {task.name for task in timed_out_now()}
     if not before and not retried:
@@ -153,7 +155,7 @@ class Worker(Thread):
             names = list(dict.fromkeys([*before, *(task.name for task in batch)]))
             self.process = subprocess.Popen(
                 [*DVC, "repro", "--single-item", "--keep-going", *names], cwd=self.tree, env=self.environment,
-                stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
+                stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
             )  # fmt: skip
             self.process.wait()
             self.queue.finish(batch)

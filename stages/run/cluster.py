@@ -43,6 +43,15 @@ def check_committed() -> None:
         raise InputError(f"--ray sends a commit, and {names} differ from it; commit or stash them")
 
 
+def check_remote() -> None:
+    """Raises InputError where there is no default remote to move cells through."""
+    done = subprocess.run([sys.executable, "-m", "dvc", "remote", "default"], capture_output=True, text=True)
+    if done.returncode or not done.stdout.strip() or "No default" in done.stdout:
+        raise InputError(
+            "--ray moves cells through the DVC remote, and there is none; `dvc remote add --default NAME URL`"
+        )
+
+
 def connected(address: str, asked: Asked) -> Any:
     """The ray module, connected; raises InputError with a remedy where no node could run a cell."""
     try:

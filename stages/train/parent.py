@@ -4,7 +4,6 @@ An alarm inside the fitting process could not interrupt one long call into C, as
 library alone: what is imported here is waited for by every cell.
 """
 
-import ctypes
 import json
 import os
 import select
@@ -16,10 +15,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from stages.common import warm
+from stages.common.processes import die_with_parent
 
 REPORT = "STAGES_REPORT"  # the file descriptor on which the fitting process says that its fits begin
 MODULE = "stages.train.cell"
-PR_SET_PDEATHSIG = 1
 
 
 class Child(Protocol):
@@ -35,6 +34,8 @@ class Child(Protocol):
 
 def main(argv: list[str]) -> int:
     """The exit status of the fits; where their time is up, 0, and a result that says so."""
+    if "DVC_STAGE" in os.environ:  # a DVC that is killed would leave a process that overwrites what the next one made
+        die_with_parent()
     receiver, sender = os.pipe()
     try:
         child = warm.start(MODULE, argv, sender, REPORT) or cold(argv, sender)
@@ -62,11 +63,6 @@ def cold(argv: list[str], sender: int) -> "subprocess.Popen[bytes]":
         [sys.executable, "-m", MODULE, *argv], pass_fds=(sender,), env=os.environ | {REPORT: str(sender)},
         start_new_session=True, preexec_fn=die_with_parent,
     )  # fmt: skip
-
-
-def die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def told(receiver: int, child: Child) -> dict[str, Any] | None:
