@@ -59,7 +59,7 @@ def test_a_study_on_three_nodes_one_of_which_is_lost_is_the_serial_one(cluster, 
         time.sleep(0.5)
     time.sleep(8)  # tasks are under way
     assert process.poll() is None
-    lost = list(cluster.worker_nodes)[0]
+    lost = next(iter(cluster.worker_nodes))
     cluster.remove_node(lost, allow_graceful=False)
     cluster.add_node(num_cpus=1)
     told, _ = process.communicate(timeout=900)
@@ -94,7 +94,7 @@ def test_a_node_without_the_project_is_named(cluster, tmp_path):
     assert bare.returncode == 0
     source = Path(on_node.__code__.co_filename).read_text()
     body = source[source.index("def on_node") :]
-    script = f"import io, os, subprocess, sys, tarfile, tempfile\nfrom pathlib import Path\n{body}\n"
+    script = f"import ctypes, io, os, signal, subprocess, sys, tarfile, tempfile\nfrom pathlib import Path\n{body}\n"
     script += "print(on_node(b'', {}, []))\n"
     done = subprocess.run([tmp_path / "bare/bin/python", "-c", script], capture_output=True, text=True, check=True)
     assert "lacks dvc, torch, pytorch_lightning; install requirements.lock there" in done.stdout

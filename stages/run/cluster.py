@@ -5,8 +5,11 @@ own command for that cell and pushes the result with the run cache, from where o
 A node needs Python with what requirements.lock names, and the way to the remote.
 """
 
+import ctypes
 import io
+import logging
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -59,7 +62,7 @@ def connected(address: str, asked: Asked) -> Any:
     except ImportError:
         raise InputError("--ray needs the package ray; pip install 'ray[default]'") from None
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"--ray={address}: no cluster answers there ({reason}); see `ray status`") from None
@@ -147,10 +150,12 @@ def on_node(work: bytes, environment: dict[str, str], names: list[str], *_: obje
         config.setdefault("core", {}).update(no_scm="true", site_cache_dir=str(folder / ".site"))
         config.write()
     env = os.environ | environment
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # so that what DVC runs ends with this process
     for command in (["repro", "--pull", "--single-item", *names], ["push", "--run-cache", *names]):
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", *command], cwd=folder, env=env, capture_output=True, text=True
-        )
+            [sys.executable, "-m", "dvc", *command], cwd=folder, env=env, capture_output=True, text=True,
+            preexec_fn=(lambda: libc.prctl(1, signal.SIGKILL)) if libc else None,
+        )  # fmt: skip
         if done.returncode:
             told = [line for line in (done.stdout + done.stderr).splitlines() if line.lower().startswith("error")]
             return f"node {platform.node()}: dvc {command[0]} failed: {told[0] if told else done.stderr.strip()[-300:]}"
