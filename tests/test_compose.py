@@ -121,7 +121,7 @@ def test_a_comment_in_conf_changes_nothing(workspace):
 
 def test_an_edit_of_params_yaml_is_noticed(workspace):
     text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
+    Path("params.yaml").write_text(text.replace("threads: 1", "threads: 4"))
     with pytest.raises(
         InputError, match=r"\(train.threads\), nor as it was composed; `git checkout params.yaml` drops"
     ):
@@ -142,13 +142,13 @@ def test_an_experiment_of_dvc_passes_with_params_of_its_own_but_is_validated(wor
     monkeypatch.setenv("DVC_EXP_NAME", "some-name")
     monkeypatch.setenv("DVC_EXP_BASELINE_REV", commit)
     text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
+    Path("params.yaml").write_text(text.replace("threads: 1", "threads: 4"))
     checking.check()
-    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 0"))
+    Path("params.yaml").write_text(text.replace("threads: 1", "threads: 0"))
     with pytest.raises(InputError, match=r"train\.threads=0"):
         checking.check()
     # A name that a shell still holds is no experiment.
-    Path("params.yaml").write_text(text.replace("threads: 2", "threads: 4"))
+    Path("params.yaml").write_text(text.replace("threads: 1", "threads: 4"))
     monkeypatch.delenv("DVC_EXP_BASELINE_REV")
     with pytest.raises(InputError, match=r"params.yaml is not what conf/ gives"):
         checking.check()
@@ -179,7 +179,7 @@ def test_an_experiment_that_forgets_the_composed_study_is_told(own, message, wor
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("threads: 2", "threads: 1", None),
+        ("threads: 1", "threads: 2", None),
         (
             "  sizes:\n  - 64\n  - 128\n  epochs",
             "  sizes:\n  - 64\n  epochs",
@@ -208,18 +208,18 @@ def test_a_key_changed_without_hydra_must_have_no_followers(old, new, message, w
 
 def test_what_params_yaml_does_not_record_is_not_overwritten(workspace, monkeypatch, capsys):
     run_compose(monkeypatch, "dataset=digits", "scale=smoke")
-    edited = Path("params.yaml").read_text().replace("threads: 2", "threads: 1")
+    edited = Path("params.yaml").read_text().replace("threads: 1", "threads: 2")
     Path("params.yaml").write_text(edited)
     for arguments in ([], ["train.seed=3"], ["train.threads=4"]):
         with pytest.raises(
             InputError,
-            match=r"holds train\.threads=1, not recorded .*`python -m stages\.compose train\.threads=1` takes",
+            match=r"holds train\.threads=2, not recorded .*`python -m stages\.compose train\.threads=2` takes",
         ):
             run_compose(monkeypatch, *arguments)
         assert Path("params.yaml").read_text() == edited
-    run_compose(monkeypatch, "train.threads=1", "train.seed=3")
-    assert (read()["train"]["threads"], read()["train"]["seed"]) == (1, 3)
-    assert read()["compose"]["overrides"] == ["dataset=digits", "scale=smoke", "train.threads=1", "train.seed=3"]
+    run_compose(monkeypatch, "train.threads=2", "train.seed=3")
+    assert (read()["train"]["threads"], read()["train"]["seed"]) == (2, 3)
+    assert read()["compose"]["overrides"] == ["dataset=digits", "scale=smoke", "train.threads=2", "train.seed=3"]
     checking.check()
     Path("params.yaml").write_text(edited)
     run_compose(monkeypatch, "--reset")

@@ -17,13 +17,14 @@ PACKAGES = {  # of estimators and boosters, by the name they are imported under:
     "catboost": "catboost",
 }
 FeatureSet = Literal["raw", "engineered"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]  # auto: float32 on a CPU, bfloat16 on a GPU that multiplies it
 
 
 class Train(Section):
     """What all learners share.
 
     timeout_seconds is no key that a cell depends on, as it changes no result that a fit within it has: raising it
-    retrains nothing.
+    retrains nothing. precision is what networks take over into their own sections, where their cells depend on it.
     """
 
     seed: int = Field(ge=0)
@@ -31,6 +32,7 @@ class Train(Section):
     validation_share: float = Field(gt=0, lt=1)
     validation_rows: int = Field(ge=16)
     timeout_seconds: int = Field(default=3600, ge=1)
+    precision: Precision = "auto"
 
 
 class Tuning(Section):
@@ -103,6 +105,7 @@ class NetworkSetting(Section):
 class Network(Section):
     kind: Literal["network"]
     features: FeatureSet
+    precision: Precision = "auto"
     units: int = Field(ge=1)
     layers: int = Field(ge=1)
     frequencies: int = Field(ge=0)

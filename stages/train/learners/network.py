@@ -24,7 +24,7 @@ MOST_EMBEDDED = 128  # numbers; with more of them none is embedded: the first la
 
 def made(config: params.Network, n_classes: int, threads: int) -> Made:
     torch.set_num_threads(threads)
-    hardware = find_hardware()
+    hardware = find_hardware(config.precision)
     learner = NetworkLearner(config, n_classes, hardware)
     return Made(learner, Origin(hardware, f"{config.layers} x {config.units}", ["torch", "pytorch-lightning"]))
 
