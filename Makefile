@@ -1,4 +1,4 @@
-# make repro   set up, compose the params, run the pipeline, print the answer   (OVERRIDES="scale=full" to change it)
+# make repro   set up, compose the params, run the pipeline on all cores, print the answer   (OVERRIDES="scale=full" to change it)
 # make test       set up, check style and types, run what a change needs, the real pipeline among it
 # make test-slow  the long tests: simulations and large data
 PYTHON ?= python3
@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: install
 	python -m stages.compose $(OVERRIDES)
-	python -m dvc repro
+	python -m stages.run
 	@echo && cat results/answer.txt && echo "The report: $(CURDIR)/results/report.html"
 
 test: install

@@ -13,14 +13,13 @@ from stages.train.params import Precision
 def find_hardware(precision: Precision = "auto") -> Hardware:
     """The accelerator, found by capability, never by timing; auto is bfloat16 on a GPU that multiplies it natively, and
     float32 elsewhere: on a CPU bfloat16 saves a quarter of the time and makes results differ between machines."""
+    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    known = precision if precision != "auto" else "bf16-mixed" if has_bf16 else "32-true"
     if torch.cuda.is_available():
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        accelerator, found, name = "cuda", "bf16-mixed" if has_bf16 else "32-true", torch.cuda.get_device_name()
-    elif torch.backends.mps.is_available():
-        accelerator, found, name = "mps", "32-true", "Apple GPU"
-    else:
-        accelerator, found, name = "cpu", "32-true", str(torch.cpu.get_capabilities().get("cpu_name", "CPU"))
-    return Hardware(accelerator, found if precision == "auto" else precision, name)
+        return Hardware("cuda", known, torch.cuda.get_device_name())
+    if torch.backends.mps.is_available():
+        return Hardware("mps", known, "Apple GPU")
+    return Hardware("cpu", known, str(torch.cpu.get_capabilities().get("cpu_name", "CPU")))
 
 
 def trainer(hardware: Hardware, n_looks: int) -> pl.Trainer:
