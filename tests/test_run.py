@@ -7,6 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import psutil
 import pytest
 import yaml
 
@@ -120,3 +123,36 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(ran, tmp_path):
         process.wait(30)
     run_jobs(clone)
     assert lock(clone) == lock(ran)
+
+
+@pytest.mark.slow
+def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_again(tmp_path):
+    clone = Clone.of_work_tree(tmp_path)
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(38_000, 12))
+    table = pd.DataFrame(numbers, columns=[f"x{i}" for i in range(12)])
+    table["y"] = np.where(numbers[:, 0] * numbers[:, 1] + rng.normal(size=len(table)) > 0, "yes", "no")
+    table.to_csv(clone.path / "data/rows.csv", index=False)
+    cells = ["dataset=table", "dataset.path=data/rows.csv", "dataset.target=y", "learners=[logistic_regression,svm]"]
+    cells += ["scale.sizes=[1024,30000]", "scale.tuning_rows=1024", "evaluate.claims.simple=logistic_regression"]
+    clone.compose("--reset", *cells, "train.timeout_seconds=5")
+    run_jobs(clone)
+    seconds = time.monotonic()
+    clone("python", "-m", "stages.train", "svm", "30000")
+    assert time.monotonic() - seconds < 7 + 6  # the limit, and what this process imports to write the result
+    assert not [p for p in psutil.process_iter(["cmdline"]) if "stages.train.cell" in " ".join(p.info["cmdline"] or [])]
+    assert (
+        "svm with 30,000 labels: timeout: longer than train.timeout_seconds=5"
+        in clone.read("results/report.html").decode()
+    )
+
+    clone.compose("train.timeout_seconds=7")
+    assert clone.repro() == []
+    before = {path: path.stat().st_mtime_ns for path in (clone.path / "data/timings").rglob("*.json")}
+    told = run_jobs(clone)
+    assert "trying again what ran into a lower limit: train@svm-30000\n" in told
+    changed = {path.relative_to(clone.path / "data/timings") for path in before
+               if path.stat().st_mtime_ns != before[path]}  # fmt: skip
+    assert changed == {Path("svm/30000.json")}
+    assert "longer than train.timeout_seconds=7" in clone.read("results/report.html").decode()
+    assert run_jobs(clone) == "run: nothing has changed\n"
