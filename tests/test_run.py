@@ -139,7 +139,7 @@ def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_
     run_jobs(clone)
     seconds = time.monotonic()
     clone("python", "-m", "stages.train", "svm", "30000")
-    assert time.monotonic() - seconds < 7 + 6  # the limit, and what this process imports to write the result
+    assert time.monotonic() - seconds < 15  # 5 and the start; how near it comes is for a benchmark
     assert not [p for p in psutil.process_iter(["cmdline"]) if "stages.train.cell" in " ".join(p.info["cmdline"] or [])]
     assert (
         "svm with 30,000 labels: timeout: longer than train.timeout_seconds=5"

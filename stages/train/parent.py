@@ -19,6 +19,7 @@ from stages.common.processes import die_with_parent
 
 REPORT = "STAGES_REPORT"  # the file descriptor on which the fitting process says that its fits begin
 MODULE = "stages.train.cell"
+AHEAD = 2.0  # seconds before the limit, when this process imports what it needs to write that it was met
 
 
 class Child(Protocol):
@@ -43,16 +44,19 @@ def main(argv: list[str]) -> int:
         os.close(sender)
     try:
         begun = told(receiver, child)
-        if begun is None or ended(child, time.monotonic() + begun["limit"]):
+        deadline = time.monotonic() + (begun["limit"] if begun else 0)
+        if begun is None or ended(child, deadline - AHEAD):
+            return child.wait()
+        from stages.common.command import run
+        from stages.train import cell
+
+        if ended(child, deadline):
             return child.wait()
         kill(child)
         child.wait()
     except BaseException:  # Ctrl-C among them
         kill(child)
         raise
-    from stages.common.command import run
-    from stages.train import cell
-
     run(lambda: cell.save_timed_out(argv, begun))
     return 0
 
