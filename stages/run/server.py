@@ -6,6 +6,7 @@ not survive a fork. `stages` is not imported but by the forked process, from its
 python server.py SOCKET; says `ready` on standard output, and ends when its standard input does.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -21,6 +22,9 @@ from typing import Any
 PRELOADED = ("numpy", "scipy.optimize", "scipy.sparse", "scipy.special", "scipy.stats", "sklearn.linear_model",
              "sklearn.ensemble", "sklearn.preprocessing", "lightgbm", "torch", "pytorch_lightning", "threadpoolctl",
              "pydantic", "yaml")  # fmt: skip
+
+LIBC = ctypes.CDLL(None)  # loaded before any fork
+PR_SET_PDEATHSIG = 1
 
 
 class Server:
@@ -78,6 +82,7 @@ class Server:
         """The forked process: what `python -m module` would be in the client's folder."""
         status = 1
         try:
+            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             self.selector.close()
