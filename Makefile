@@ -16,13 +16,13 @@ repro: install
 
 test: install
 	python -m ruff check . && python -m ruff format --check . && python -m mypy
-	python -m pytest -n auto -m "not slow"
+	python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: install
-	python -m pytest -n auto -m slow
+	python -m pytest -n auto --dist worksteal -m slow
 
 fast: install  # what needs no pipeline
-	python -m pytest -n auto -m "not slow and not pipeline"
+	python -m pytest -n auto --dist worksteal -m "not slow and not pipeline"
 
 install: $(BIN)/installed
 
