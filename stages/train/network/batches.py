@@ -17,6 +17,7 @@ from stages.train.network.layers import Batch
 CHUNK = 2048  # rows looked at at once: what is made on the way stays in the cache
 LOOK = 10  # steps between two looks at the held-out rows, at least
 UNSEEN = -1
+MOST_SPELT_OUT = 2**26  # inputs of all draws' rows, 256 MB, up to which they are spelt out once and not for each batch
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class BagBlock:
 class Block:
     """The encoded rows of all draws in one tensor; draws with fewer rows are filled up with zeros.
 
-    dense: (n_draws, n_most, n_dense) float32; ones: (n_draws, n_most, n_columns) int32; n_inputs: of a network, whose
-    batches alone are spelt out; y: (n_draws, n_most) int64; n_rows: of each draw.
+    dense: (n_draws, n_most, n_dense) float32; ones: (n_draws, n_most, n_columns) int32, the inputs that are 1 where
+    these are not among the dense ones, spelt out in batches alone; n_inputs: of a network; y: (n_draws, n_most) int64;
+    n_rows: of each draw.
     """
 
     dense: Tensor
@@ -117,10 +119,12 @@ def block_of(
 ) -> Block:  # fmt: skip
     """One block of all draws' rows and labels, with at least so many inputs; draws: of the vectors, by default all."""
     bags = [rows.bags for rows in inputs if rows.bags is not None]
+    n_inputs = max(n_inputs, *(rows.n_inputs for rows in inputs))
+    is_spelt_out = len(inputs) * max(map(len, inputs)) * n_inputs <= MOST_SPELT_OUT
     return Block(
-        _stacked([rows.dense for rows in inputs], torch.float32),
-        _stacked([rows.ones for rows in inputs], torch.int32),
-        max(n_inputs, *(rows.n_inputs for rows in inputs)),
+        _stacked([rows.spelt_out() if is_spelt_out else rows.dense for rows in inputs], torch.float32),
+        _stacked([rows.ones[:, : 0 if is_spelt_out else None] for rows in inputs], torch.int32),
+        n_inputs,
         _stacked([np.array(of_draw)[:, None] for of_draw in labels], torch.int64)[:, :, 0],
         [len(rows) for rows in inputs],
         None if vectors is None else vectors.block(bags, range(len(bags)) if draws is None else draws),
