@@ -36,7 +36,7 @@ def marks(cell: Cell, study: Study, data: Data) -> list[str]:
     e = cell.estimates[metric.name]
     if cell.info.status != "ok":
         notes.append(f"{cell.info.status}: {cell.info.reason}")
-    n_fits = len(cell.own[metric.name].values)
+    n_fits = sum(fit.draw == fit.initialisation for fit in cell.info.replicates)
     if e.n_replicates < n_fits:
         notes.append(f"{n_fits - e.n_replicates} of {n_fits} replicates have no usable fit")
     if 0 < e.n_replicates < MIN_REPLICATES:

@@ -23,7 +23,7 @@ from stages.common.errors import InputError
 from stages.common.processes import die_with_parent
 from stages.run import cluster, snapshot
 from stages.run.params import TimeLimit
-from stages.run.plan import Queue, Task, tasks_of, timed_out
+from stages.run.plan import Queue, Task, in_order, tasks_of, timed_out
 from stages.run.progress import Progress
 from stages.run.warmth import Warmth
 
@@ -63,6 +63,7 @@ def main() -> None:
             on_cluster(tasks, arguments, log, warmth)
         elif len(tasks) > 1:
             side_by_side(tasks, min(jobs, len(tasks)), log, warmth)
+            dvc(["checkout", *(task.name for task in tasks)], log)
         reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
     print(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
 
@@ -133,6 +134,7 @@ def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) ->
             progress.show(done())
             time.sleep(0.5)
         progress.show(done(), is_last=True)
+        snapshot.take_over([task.name for task in in_order(tasks)], trees)
     finally:
         for worker in workers:
             worker.stop()

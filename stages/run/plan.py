@@ -46,6 +46,11 @@ def tasks_of(due: Iterable[str], learners: Mapping[str, Any], sizes: Iterable[in
     return tasks
 
 
+def in_order(tasks: Iterable[Task]) -> list[Task]:
+    """As `dvc repro` runs them: tunings first."""
+    return sorted(tasks, key=lambda task: task.n_train is not None)
+
+
 def timed_out(learners: Mapping[str, Any], sizes: Iterable[int], limit: float) -> list[Task]:
     """The tunings and cells whose result is that they ran into a lower limit than this one, in seconds."""
     sizes, found = list(sizes), []

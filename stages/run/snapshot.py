@@ -7,13 +7,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from configobj import ConfigObj
+from ruamel.yaml import YAML
 
 from stages.common.errors import InputError
 
 FOLDER = Path(".dvc/tmp/run")  # of the work trees: on the same disk as the cache, and no one's but DVC's
-COPIED = ("data/prepared", "data/subsets", "data/guard.txt", "dvc.lock")  # inputs of cells, made before
+COPIED = ("data/prepared", "data/subsets", "data/guard.txt")  # inputs of cells, made before
+LOCK = Path("dvc.lock")
 
 
 def commit_of_work_tree() -> str:
@@ -35,6 +38,7 @@ def work_trees(commit: str, n: int, tuned: Sequence[str]) -> list[Path]:
     for i in range(n):
         folder = FOLDER / f"tree{i}"
         git("worktree", "add", "--quiet", "--detach", str(folder), commit)
+        (folder / LOCK).unlink(missing_ok=True)  # DVC writes the whole file after every stage: the shorter, the faster
         config = ConfigObj(".dvc/config.local")
         config.filename = str(folder / ".dvc/config.local")
         config.setdefault("cache", {})["dir"] = str(cache)
@@ -48,6 +52,32 @@ def work_trees(commit: str, n: int, tuned: Sequence[str]) -> list[Path]:
             elif source.is_file():
                 shutil.copy(source, target)
         found.append(folder)
+    return found
+
+
+def take_over(names: Sequence[str], trees: Sequence[Path]) -> None:
+    """The entries of these stages that the trees' dvc.lock have, into the one here, new ones in this order.
+
+    As `dvc repro` would write them that finds their results in the run cache, which takes a second or two for each.
+    """
+    made: dict[str, Any] = {}
+    for tree in trees:
+        if (tree / LOCK).is_file():
+            made |= _loaded(tree / LOCK)["stages"]
+    if not any(name in made for name in names):
+        return
+    content = _loaded(LOCK)
+    content["stages"] |= {name: made[name] for name in names if name in made}
+    yaml = YAML()  # as DVC writes it
+    yaml.default_flow_style = False
+    partial = LOCK.with_name("dvc.lock.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    partial.replace(LOCK)
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load(path)
     return found
 
 

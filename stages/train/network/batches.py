@@ -61,11 +61,23 @@ class Block:
 
     def batch(self, draws: Tensor, rows: Tensor | slice) -> Batch:
         """Of each model its rows of its draw; draws: (M, 1), rows: (M, B), or draws: (M,) and a slice for all."""
-        X = self.dense[draws, rows]
+        X = self._rows(self.dense, draws, rows)
         if self.n_inputs > X.shape[2]:
             X = pad(X, (0, self.n_inputs - X.shape[2]))
-            X.scatter_(2, self.ones[draws, rows].long(), 1.0)
+            X.scatter_(2, self._rows(self.ones, draws, rows).long(), 1.0)
         return Batch(X, None if self.bags is None else self.bags.of(draws, rows))
+
+    @staticmethod
+    def _rows(values: Tensor, draws: Tensor, rows: Tensor | slice) -> Tensor:
+        """values[draws, rows], whole rows at a time, which is ten times as fast."""
+        if isinstance(rows, slice):
+            return values[draws, rows]
+        places = draws * values.shape[1] + rows
+        return values.flatten(0, 1).index_select(0, places.flatten()).view(*rows.shape, -1)
+
+    def labels(self, draws: Tensor, rows: Tensor) -> Tensor:
+        """Shape: as `batch`, (M, B)."""
+        return self._rows(self.y[..., None], draws, rows)[..., 0]
 
     def mean_codes(self) -> list[float]:
         """How many codes a row's bag has in the mean, of each draw."""

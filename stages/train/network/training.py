@@ -116,7 +116,7 @@ class BatchedTraining(pl.LightningModule):
         draws = self.draws[:, None]
         logits = self.network(self.fit_block.batch(draws, rows), dropout=self.dropout)
         log_p = log_softmax(logits.float(), dim=2)
-        losses = -log_p.gather(2, self.fit_block.y[draws, rows][..., None]).mean(dim=(1, 2))  # (M,)
+        losses = -log_p.gather(2, self.fit_block.labels(draws, rows)[..., None]).mean(dim=(1, 2))  # (M,)
         self.training_loss.add_(losses.detach())
         uniform = -log_p.mean(dim=(1, 2))
         self.optimizer.zero_grad()
