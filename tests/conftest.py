@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 
 from stages.common.features import Features, tables
 from stages.prepare.params import Asked, Source
+from tests.clones import ALL, SMALL, Clone
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,3 +85,30 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Clone:
+    """A clone in which the small study ran and was committed: one for all processes that run tests side by side."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "trained"
+    with FileLock(f"{shared}.lock"):
+        if not shared.is_dir():
+            partial = shared.with_name("trained.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            clone = Clone.of_work_tree(partial)
+            clone.compose("--reset", *SMALL)
+            assert clone.repro() == ALL
+            clone.commit("run the small study")
+            partial.rename(shared)
+    return Clone(shared)
+
+
+@pytest.fixture
+def copy(ran: Clone, tmp_path: Path) -> Clone:
+    """The study of `ran`, cache and all, in a folder that a test may change."""
+    shutil.copytree(ran.path, tmp_path / "copy", symlinks=True)
+    clone = Clone(tmp_path / "copy")
+    clone("dvc", "checkout", "--quiet")
+    return clone

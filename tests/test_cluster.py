@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.test_pipeline import CELLS, LEARNERS, SMALL, TUNES, Clone
+from tests.clones import CELLS, LEARNERS, SMALL, TUNES, Clone
 from tests.test_run import lock
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from stages.run.plan import Queue, Task
-from tests.test_pipeline import ALL, CELLS, LEARNERS, SMALL, TUNES, Clone
+from tests.clones import ALL, CELLS, LEARNERS, SMALL, TUNES, Clone
 
 pytestmark = pytest.mark.pipeline
 DIFFERS = ("data/timings/", "results/costs.json", "results/report.html")
