@@ -68,15 +68,17 @@ def timed_out(learners: Mapping[str, Any], sizes: Iterable[int], limit: float) -
 
 
 def cost(name: str, n_train: int | None, config: Mapping[str, Any], n_rows: int) -> float:
-    """CPU seconds that it took before, else a guess from rows, parameters and epochs."""
+    """CPU seconds that it took before, else a guess from fits, rows, parameters and steps."""
     path = artefacts.tuning_timing_path(name) if n_train is None else artefacts.timing_path(name, n_train)
     if path.is_file():
         timing = load_records(path, Timing)
         return max(0.1, timing.fit_seconds if timing.fit_cpu_seconds is None else timing.fit_cpu_seconds)
+    pairs = artefacts.pairs_path(n_train or 0)
+    n_fits = len(artefacts.load_json(pairs)) if pairs.is_file() else 3
     if config["kind"] == "network":
-        n_steps = max(config["min_steps"], config["epochs"] * n_rows / config["batch_size"])
-        return 0.3 + n_steps * (1e-3 + 2e-8 * config["batch_size"] * config["units"] ** 2 * config["layers"] / 1000)
-    return 0.3 + {"gradient_boosting": 4e-4, "logistic_regression": 4e-5}.get(config["kind"], 2e-4) * n_rows
+        n_steps = 2 * max(config["min_steps"], config["epochs"] * n_rows / config["batch_size"])  # the refit's as well
+        return 0.3 + n_fits * n_steps * (6e-4 + 3e-8 * config["units"] ** 2 * config["layers"])
+    return 0.3 + n_fits * n_rows * {"gradient_boosting": 2e-4, "logistic_regression": 3e-5}.get(config["kind"], 1e-4)
 
 
 @dataclass
