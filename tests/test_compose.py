@@ -94,7 +94,7 @@ def test_scale_picks_the_sizes_of_the_data_set(workspace):
     smoke = yaml.safe_load(composing.composed(["scale=smoke"]))["grid"]
     assert (len(smoke["learners"]), len(smoke["sizes"])) == (3, 2)
     quick = yaml.safe_load(composing.composed([]))["grid"]
-    assert (quick["sizes"][0], quick["sizes"][-1]) == (1024, 32768)
+    assert (quick["sizes"][0], quick["sizes"][-1]) == (1024, 65536)
     assert yaml.safe_load(composing.composed(["scale=full"]))["grid"]["sizes"][-1] == 262144
 
 
@@ -277,7 +277,7 @@ BAD = [
     ("scale=huge", r"unknown scale=huge.*\(allowed: full, quick, smoke\)"),
     ("learners=[logistic_regresion]", r"unknown learners=logistic_regresion; did you mean 'logistic_regression'\?"),
     ("train.thread=1", r"unknown key train.thread; did you mean 'train.threads'\?"),
-    ("+train.thread=1", r"unknown key train.thread; did you mean 'threads'\? \(allowed here: seed, threads,"),
+    ("+train.thread=1", r"unknown key train.thread; did you mean 'threads'\? \(allowed here: precision, seed, threads,"),
     ("+trian.seed=1", r"unknown key trian; did you mean 'train'\?"),
     ("learners.small_nn.unit=3", r"unknown key learners.small_nn.unit; did you mean 'learners.small_nn.units'\?"),
     (
