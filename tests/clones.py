@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["dataset=digits", "scale=smoke", "train.threads=1"]
+SMALL = ["dataset=digits", "scale=smoke"]
 LEARNERS = ("logistic_regression", "gradient_boosting", "small_nn")
 TUNES = [f"tune@{learner}" for learner in LEARNERS]
 CELLS = [f"train@{learner}-{n}" for learner in LEARNERS for n in (64, 128)]

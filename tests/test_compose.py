@@ -277,7 +277,10 @@ BAD = [
     ("scale=huge", r"unknown scale=huge.*\(allowed: full, quick, smoke\)"),
     ("learners=[logistic_regresion]", r"unknown learners=logistic_regresion; did you mean 'logistic_regression'\?"),
     ("train.thread=1", r"unknown key train.thread; did you mean 'train.threads'\?"),
-    ("+train.thread=1", r"unknown key train.thread; did you mean 'threads'\? \(allowed here: precision, seed, threads,"),
+    (
+        "+train.thread=1",
+        r"unknown key train.thread; did you mean 'threads'\? \(allowed here: precision, seed, threads,",
+    ),
     ("+trian.seed=1", r"unknown key trian; did you mean 'train'\?"),
     ("learners.small_nn.unit=3", r"unknown key learners.small_nn.unit; did you mean 'learners.small_nn.units'\?"),
     (

@@ -11,8 +11,8 @@ import pytest
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
-BASE = ["dataset=digits", "scale=smoke", "train.threads=1", "learners=[logistic_regression]"]
-OF_KIND = ["dataset=runs", "scale=smoke", "train.threads=1"]
+BASE = ["dataset=digits", "scale=smoke", "learners=[logistic_regression]"]
+OF_KIND = ["dataset=runs", "scale=smoke"]
 LEARNERS = "learners=[logistic_regression,gradient_boosting,engineered_logistic,random_forest,small_nn,medium_nn]"
 
 

@@ -73,7 +73,7 @@ def test_an_edit_in_conf_stops_at_the_guard_until_composed(copy):
 
 
 def test_an_experiment_composes_for_itself_and_passes_the_guard(copy):
-    copy("dvc", "exp", "run", "--quiet", "-S", "dataset=digits", "-S", "scale=smoke", "-S", "train.threads=1",
+    copy("dvc", "exp", "run", "--quiet", "-S", "dataset=digits", "-S", "scale=smoke",
          "-S", "learners.logistic_regression.max_iter=99")  # fmt: skip
     assert b"max_iter: 99" in copy.read("params.yaml")
     assert b"Accuracy with 128 labels" in copy.read("results/answer.txt")
@@ -87,7 +87,7 @@ def test_an_experiment_composes_for_itself_and_passes_the_guard(copy):
 
 def test_an_experiment_of_a_composed_study_stops_or_keeps_it(copy):
     output = copy("dvc", "exp", "run", fails=True)
-    assert "without the dataset=digits scale=smoke train.threads=1 that the study records" in output
+    assert "without the dataset=digits scale=smoke that the study records" in output
     assert "dvc exp run --no-hydra" in output
     copy("git", "checkout", "--quiet", ".")
     copy("dvc", "exp", "run", "--quiet", "--no-hydra", "-S", "learners.small_nn.units=9")

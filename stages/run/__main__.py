@@ -27,6 +27,11 @@ from stages.run.plan import Queue, Task, in_order, tasks_of, timed_out
 from stages.run.progress import Progress
 from stages.run.warmth import Warmth
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 LOG = Path(".dvc/tmp/stages.run.log")
 DVC = [sys.executable, "-m", "dvc"]
 
@@ -51,7 +56,8 @@ def main() -> None:
         return
     needs_cells = bool(retried or before - {"guard", "evaluate", "plot"}) and not arguments.ray
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("w", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth:
+    with LOG.open("a", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth:
+        take_turns(log)
         print(f"run: DVC's own output goes to {LOG}", flush=True)
         if before:
             reproduce(["subsample"], log)
@@ -66,6 +72,20 @@ def main() -> None:
             dvc(["checkout", *(task.name for task in tasks)], log)
         reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
     print(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
+
+
+def take_turns(log: Any) -> None:
+    """Raises InputError where another run goes on here; else the log begins anew, and no other run does before the end.
+
+    Where the system has no such locks, nothing.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError("another `python -m stages.run` goes on here; wait until it ends, or end it") from None
+    log.truncate(0)
 
 
 def due() -> set[str]:
@@ -152,15 +172,20 @@ class Worker(Thread):
 
     def run(self) -> None:
         while not self.is_stopped and (batch := self.queue.take()):
-            before = [self.queue.tunings[task.learner].name for task in batch
-                      if task.n_train is not None and task.learner in self.queue.tunings]  # fmt: skip
-            names = list(dict.fromkeys([*before, *(task.name for task in batch)]))
-            self.process = subprocess.Popen(
-                [*DVC, "repro", "--single-item", "--keep-going", *names], cwd=self.tree, env=self.environment,
-                stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
-            )  # fmt: skip
-            self.process.wait()
-            self.queue.finish(batch)
+            try:
+                self.work(batch)
+            finally:
+                self.queue.finish(batch)
+
+    def work(self, batch: list[Task]) -> None:
+        before = [self.queue.tunings[task.learner].name for task in batch
+                  if task.n_train is not None and task.learner in self.queue.tunings]  # fmt: skip
+        names = list(dict.fromkeys([*before, *(task.name for task in batch)]))
+        self.process = subprocess.Popen(
+            [*DVC, "repro", "--single-item", "--keep-going", *names], cwd=self.tree, env=self.environment,
+            stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
+        )  # fmt: skip
+        self.process.wait()
 
     def stop(self) -> None:
         """Ends what it runs, and all processes of it."""

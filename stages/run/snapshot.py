@@ -15,16 +15,18 @@ from ruamel.yaml import YAML
 from stages.common.errors import InputError
 
 FOLDER = Path(".dvc/tmp/run")  # of the work trees: on the same disk as the cache, and no one's but DVC's
+SENT = ("stages", "conf", "dvc.yaml", "params.yaml", "requirements.lock", ".dvc/config", ".dvcignore", ".gitignore")
 COPIED = ("data/prepared", "data/subsets", "data/guard.txt")  # inputs of cells, made before
 LOCK = Path("dvc.lock")
 
 
 def commit_of_work_tree() -> str:
-    """A commit, on no branch, of all files that Git tracks or does not ignore, as they are now."""
+    """A commit, on no branch, of the last one with all that cells read beside data as it is now; the user's own files,
+    a table perhaps, stay where they are."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git("read-tree", "HEAD", **index)
-        git("add", "--all", **index)
+        git("add", "--all", "--", *(name for name in SENT if Path(name).exists()), **index)
         tree = git("write-tree", **index)
     who = {f"GIT_{of}_{what}": "stages.run@localhost" for of in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     return git("commit-tree", tree, "-p", "HEAD", "-m", "what stages.run runs", **who)

@@ -71,7 +71,7 @@ def cold(argv: list[str], sender: int) -> "subprocess.Popen[bytes]":
 
 def told(receiver: int, child: Child) -> dict[str, Any] | None:
     """What the child says when its fits begin: their limit in seconds, and what a result without fits needs; None where
-    it ended without a word, as where there is nothing to fit."""
+    it ended and said nothing, as where there is nothing to fit."""
     text = b""
     with os.fdopen(receiver, "rb", buffering=0) as pipe:
         while not text.endswith(b"\n"):
