@@ -85,6 +85,7 @@ def test_a_server_of_other_threads_or_packages_is_left_alone(warmth, study, set_
 
 def test_a_failing_cell_fails_once_and_its_words_arrive(warmth, study, set_params):
     set_params(**params_of(SVM | {"arguments": {"nonsense": 1}}, 1))
+    artefacts.save_json(artefacts.tuning_path("it", 64), {"tuned_by": "cell"})
     command = [sys.executable, "-m", "stages.train", "it", "64"]
     done = subprocess.run(command, env=warmth.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
