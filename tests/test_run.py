@@ -114,6 +114,7 @@ def test_a_failing_cell_loses_no_other_and_is_named(copy):
     assert copy.repro() == []
 
 
+@pytest.mark.slow
 def test_an_uncommitted_change_and_a_new_file_are_run(copy):
     text = copy.read("conf/learners/logistic_regression.yaml").decode()
     (copy.path / "conf/learners/mine.yaml").write_text(text.replace("logistic_regression:", "mine:"))
