@@ -13,7 +13,8 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from stages.common.features import Features, tables
+from stages.common import artefacts
+from stages.common.features import Features, save_features, save_layout, tables
 from stages.prepare.params import Asked, Source
 from tests.clones import ALL, SMALL, Clone
 
@@ -77,6 +78,21 @@ def blobs() -> tuple[Features, np.ndarray]:
     numeric[rng.random(600) < 0.1, 1] = np.nan
     categorical = rng.integers(4, size=(600, 1)).astype(np.int32)
     return tables(numeric.astype(np.float32), categorical), labels.astype(np.int64)
+
+
+@pytest.fixture
+def prepared(workspace: Path, blobs: tuple[Features, np.ndarray]) -> None:
+    """In the workspace: data of two classes, three draws of 64 and of 128 rows, and the first 64 to tune on."""
+    features, labels = blobs
+    for side, rows in {"pool": np.arange(400), "test": np.arange(400, 600)}.items():
+        save_features(side, features, rows)
+    artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
+    save_layout(features, 2, "row")
+    orders = np.stack([np.random.default_rng(draw).permutation(400) for draw in range(3)])
+    for n in (64, 128):
+        artefacts.save_array(artefacts.subset_path(n), orders[:, :n])
+        artefacts.save_json(artefacts.pairs_path(n), [[0, 0], [1, 1], [2, 2]])
+    artefacts.save_array(artefacts.TUNING_ROWS, orders[:, :64])
 
 
 @pytest.fixture

@@ -43,6 +43,10 @@ NEIGHBOURS = {
     "kind": "estimator", "estimator": "sklearn.neighbors.KNeighborsClassifier", "features": "raw", "arguments": {},
     "settings": [{"n_neighbors": 7}],
 }  # fmt: skip
+ENDLESS = {
+    "kind": "estimator", "estimator": "sklearn.neural_network.MLPClassifier", "features": "raw",
+    "arguments": {"max_iter": 10**8, "n_iter_no_change": 10**8, "tol": 0.0}, "settings": [{"alpha": 0.1}],
+}  # fmt: skip
 SKLEARN_BOOSTING = BOOSTING | {
     "library": "sklearn", "arguments": {"l2_regularization": 1.0},
     "settings": [{"learning_rate": 0.1, "max_leaf_nodes": 7}, {"learning_rate": 0.0001, "max_leaf_nodes": 2}],

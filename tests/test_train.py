@@ -8,34 +8,13 @@ import psutil
 import pytest
 
 from stages.common import artefacts
-from stages.common.features import save_features, save_layout
 from stages.train import cell as train
 from stages.train import parent
 from stages.train.budget import Pool, Replicate, tune_and_fit
 from stages.train.learners import make_learner
 from stages.train.learners.logistic_regression import LogisticRegressionLearner
 from tests.conftest import ROOT
-from tests.learners import BUDGET, LOGISTIC, NETWORK, each_learner, parse
-
-ENDLESS = {
-    "kind": "estimator", "estimator": "sklearn.neural_network.MLPClassifier", "features": "raw",
-    "arguments": {"max_iter": 10**8, "n_iter_no_change": 10**8, "tol": 0.0}, "settings": [{"alpha": 0.1}],
-}  # fmt: skip
-
-
-@pytest.fixture
-def prepared(blobs) -> None:
-    """In the workspace: data of two classes, three draws of 64 and of 128 rows, and the first 64 to tune on."""
-    features, labels = blobs
-    for side, rows in {"pool": np.arange(400), "test": np.arange(400, 600)}.items():
-        save_features(side, features, rows)
-    artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
-    save_layout(features, 2, "row")
-    orders = np.stack([np.random.default_rng(draw).permutation(400) for draw in range(3)])
-    for n in (64, 128):
-        artefacts.save_array(artefacts.subset_path(n), orders[:, :n])
-        artefacts.save_json(artefacts.pairs_path(n), [[0, 0], [1, 1], [2, 2]])
-    artefacts.save_array(artefacts.TUNING_ROWS, orders[:, :64])
+from tests.learners import BUDGET, ENDLESS, LOGISTIC, NETWORK, each_learner, parse
 
 
 @pytest.fixture

@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 
 from stages.common import artefacts, warm
-from stages.common.features import save_features, save_layout
 from stages.run.warmth import Warmth
 from tests.conftest import ROOT
-from tests.learners import BUDGET, LEARNERS, LOGISTIC, SVM
+from tests.learners import BUDGET, ENDLESS, LEARNERS, LOGISTIC, SVM
 
 pytestmark = [
     pytest.mark.pipeline,
@@ -33,20 +31,10 @@ def warmth(request: pytest.FixtureRequest) -> Iterator[Warmth]:
 
 
 @pytest.fixture
-def study(set_params: Any, workspace: Path, blobs: Any) -> Path:
-    """In the workspace: the project's code and data of two classes, three draws of 64 and of 128 rows."""
+def study(prepared: None, workspace: Path) -> Path:
+    """`prepared`, with the project's code beside it."""
     (workspace / "stages").symlink_to(ROOT / "stages")
     (workspace / "requirements.lock").symlink_to(ROOT / "requirements.lock")
-    features, labels = blobs
-    for side, rows in {"pool": np.arange(400), "test": np.arange(400, 600)}.items():
-        save_features(side, features, rows)
-    artefacts.save_array(artefacts.PREPARED / "pool_labels.npy", labels[:400])
-    save_layout(features, 2, "row")
-    orders = np.stack([np.random.default_rng(draw).permutation(400) for draw in range(3)])
-    for n in (64, 128):
-        artefacts.save_array(artefacts.subset_path(n), orders[:, :n])
-        artefacts.save_json(artefacts.pairs_path(n), [[0, 0], [1, 1], [2, 2]])
-    artefacts.save_array(artefacts.TUNING_ROWS, orders[:, :64])
     return workspace
 
 
@@ -94,11 +82,7 @@ def test_a_failing_cell_fails_once_and_its_words_arrive(warmth, study, set_param
 
 
 def test_a_cell_ends_with_its_client_and_with_its_server(study, set_params):
-    endless = {
-        "kind": "estimator", "estimator": "sklearn.neural_network.MLPClassifier", "features": "raw",
-        "arguments": {"max_iter": 10**8, "n_iter_no_change": 10**8, "tol": 0.0}, "settings": [{"alpha": 0.1}],
-    }  # fmt: skip
-    set_params(**params_of(endless, 1))
+    set_params(**params_of(ENDLESS, 1))
     artefacts.save_json(artefacts.tuning_path("it", 64), {"tuned_by": "cell"})
     with Warmth(1, is_needed=True) as warmth:
         command = [sys.executable, "-m", "stages.train", "it", "64"]

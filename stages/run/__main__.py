@@ -1,8 +1,8 @@
 """`dvc repro` with several cells at once: `python -m stages.run [--jobs N]`.
 
 The cells that are due run in work trees that share the project's cache, each by DVC's own command, in processes that
-have imported the libraries before; then one `dvc repro` here takes them from the cache, and dvc.lock is as if it had
-run them.
+have imported the libraries before. Their entries of dvc.lock are taken over, and one `dvc repro` here runs what is
+left: dvc.lock is as if that had run them all.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def reproduce(arguments: Sequence[str], log: Any, environment: dict[str, str] | 
 
 def dvc(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
     """DVC's command here; raises InputError with its own line where it fails."""
-    start = log.tell()
+    start = LOG.stat().st_size
     done = subprocess.run([*DVC, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
     if done.returncode:
         log.flush()

@@ -39,7 +39,7 @@ class Asked:
 
 def check_committed() -> None:
     """Raises InputError where what is here is not what a commit says."""
-    changed = [line[3:] for line in git("status", "--porcelain").splitlines()]
+    changed = [line.split(maxsplit=1)[1] for line in git("status", "--porcelain").splitlines()]
     changed = [name for name in changed if not name.startswith(MAY_DIFFER)]
     if changed:
         names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
