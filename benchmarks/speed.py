@@ -18,7 +18,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,10 @@ def by_bare_loop(work: Work) -> list[float]:
     config, setting, seeds = work.config, setting_of(work.jobs[0]), list(range(len(work.draws)))
     encoded = work.encoded()
     block = block_of([fit for fit, _ in encoded], [draw.fit_labels for draw in work.draws], None)
-    held = block_of([rows for _, rows in encoded], [draw.validation_labels for draw in work.draws], None)
-    network = BatchedNetwork(work.shape(encoded[0][0]), seeds, [setting.wave_deviation] * len(seeds))
+    of_held = [rows for _, rows in encoded], [draw.validation_labels for draw in work.draws]
+    held = block_of(*of_held, None, block.n_inputs)
+    shape = replace(work.shape(encoded[0][0]), n_inputs=block.n_inputs)  # draws differ in their categories
+    network = BatchedNetwork(shape, seeds, [setting.wave_deviation] * len(seeds))
     batches = IndexBatches(block.n_rows, config.batch_size, seeds)
     n_steps = work.n_epochs() * batches.steps_of_epoch
     rate = setting.learning_rate * rate_factor(network.shape.units)
@@ -154,7 +156,9 @@ def by_sklearn(work: Work) -> list[float]:
     """One call for each network and size: sizes in one call would not be the same draws' rows."""
     config, setting = work.config, setting_of(work.jobs[0])
     encoded = [(fit.spelt_out(), held.spelt_out()) for fit, held in work.encoded()]
-    X = np.concatenate([part for of_draw in encoded for part in of_draw])
+    parts = [part for of_draw in encoded for part in of_draw]
+    width = max(part.shape[1] for part in parts)  # draws differ in their categories
+    X = np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
     y = np.concatenate([part for draw in work.draws for part in (draw.fit_labels, draw.validation_labels)])
     splits, start = [], 0
     for fit, held in encoded:
