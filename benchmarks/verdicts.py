@@ -63,6 +63,7 @@ class World:
     """
 
     n_replicates: int = 3
+    least: int = 0  # replicates; where given, they halve from size to size down to it
     n_test: int = 1000
     draw: float = 0.006
     initialisation: float = 0.003
@@ -80,6 +81,10 @@ class World:
     top: float = 0.9
     stretch: float = 1.0
 
+    def replicates_at(self, place: int) -> int:
+        """Of the size at this place, 0 for the smallest."""
+        return max(self.least, self.n_replicates >> place) if self.least else self.n_replicates
+
     @property
     def smallest_gain(self) -> float:
         return SMALLEST_SHARE * METRICS[self.metric].left_by_guessing(self.n_classes)
@@ -92,6 +97,7 @@ class World:
 WORLDS = {
     "clean": World(),
     "10 replicates": World(n_replicates=10),
+    "12, 6, then 3 replicates": World(n_replicates=12, least=3),
     "heavy tails": World(tails=3),
     "heavy tails, 10 replicates": World(tails=3, n_replicates=10),
     "one replicate in ten missing": World(missing=0.1),
@@ -118,12 +124,16 @@ WORLDS = {
     "ROC AUC": World(metric="roc_auc"),
 }  # fmt: skip
 CLEAN = ("clean", "10 replicates", "10 classes", "ROC AUC")
-OF_VERDICTS = ("clean", "heavy tails", "one replicate in ten missing", "one of ten replicates fails", "unequal draws",
+OF_VERDICTS = ("clean", "12, 6, then 3 replicates", "heavy tails", "one replicate in ten missing",
+               "one of ten replicates fails", "unequal draws",
                "an eighth shared", "half shared", "all shared", "57 groups", "12 groups", "near the ceiling",
                "10 classes", "ROC AUC")  # fmt: skip
 OF_MORE_TIES = ("clean", "heavy tails", "one replicate in ten missing")
 DEFAULT = World()
 FLIGHTS_LIKE = World(draw=0.003, initialisation=0.0015, falls=True, n_test=10_000, top=0.76)
+MOST = (3, 6, 12)  # replicates of the smallest size; they halve from size to size down to 3
+OF_POWER = {"default": DEFAULT, "flights-like": FLIGHTS_LIKE}
+OF_POWER |= {f"{name}, {n}": replace(world, n_replicates=n, least=3) for name, world in OF_POWER.items() for n in MOST}
 
 # Curves for which all statements clearly hold.
 CHAPTER = {
@@ -251,8 +261,9 @@ def of_power() -> list[Case]:
         ("default", raised(level, large={4: 0.80}), "the last network .02 below", "bigger_network", "refuted"),
         ("default", far, "the network .02 above", "million", "supported"),
         ("default", raised(CHAPTER, other={4: 0.92}), "the network .02 below", "million", "refuted"),
-        ("flights-like", FLIGHTS, "flights' curves", "small_data", "supported"),
-        ("default", APART, "steps of .04 at every size", "small_data", "refuted"),
+        *((f"flights-like, {n}", FLIGHTS, f"flights' curves, {n} replicates", "small_data", "supported") for n in MOST),
+        *((f"default, {n}", APART, f"steps of .04 at every size, {n} replicates", "small_data", "refuted")
+          for n in MOST),
         ("default", CHAPTER, "scale brings .09, another learner .03", "reliable", "supported"),
         ("default", raised(CHAPTER, other={4: 0.88}), "scale brings .09, another learner .12", "reliable", "refuted"),
     ]  # fmt: skip
@@ -260,7 +271,7 @@ def of_power() -> list[Case]:
 
 
 def world_of(name: str) -> World:
-    return {"default": DEFAULT, "flights-like": FLIGHTS_LIKE}.get(name) or WORLDS[name]
+    return OF_POWER.get(name) or WORLDS[name]
 
 
 @dataclass(frozen=True)
@@ -303,6 +314,7 @@ def simulated(
             planted[name, n] + of_draw + of_init - spread * broken, rows, of_replicate, world, rng
         )
         values = np.where(rng.random(n_rep) < world.missing, np.nan, values)
+        values[world.replicates_at(sizes.index(n)) :] = np.nan
         found[name, n] = Scores.of(values, influences, rows.groups)
         if n == sizes[0]:  # the first three draws and initialisations, each with each
             square = (planted[name, n] + of_draw[:3, None] + of_init[None, :3]).ravel()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["dataset=digits", "scale=smoke"]
+SMALL = ["dataset=digits", "scale=smoke", "scale.replicates.rows=256"]  # 4 replicates of 64 rows, 3 of 128
 LEARNERS = ("logistic_regression", "gradient_boosting", "small_nn")
 TUNES = [f"tune@{learner}" for learner in LEARNERS]
 CELLS = [f"train@{learner}-{n}" for learner in LEARNERS for n in (64, 128)]

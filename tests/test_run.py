@@ -109,7 +109,7 @@ def test_a_failing_cell_loses_no_other_and_is_named(copy):
     assert "error: `dvc repro` failed: error: sklearn.svm.SVC: " in told
     assert "nonsense" in told
     assert not (copy.path / ".dvc/tmp/run").exists()
-    copy.compose("~learners.svm.arguments.nonsense")
+    copy.compose("--reset", *SMALL, "learners=[logistic_regression,gradient_boosting,svm]")
     run_jobs(copy)
     assert copy.repro() == []
 

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -67,9 +69,8 @@ def main() -> None:
         tasks = tasks_now()
         if tasks and arguments.ray:
             on_cluster(tasks, arguments, log, warmth)
-        elif len(tasks) > 1:
-            side_by_side(tasks, min(jobs, len(tasks)), log, warmth)
-            dvc(["checkout", *(task.name for task in tasks)], log)
+        elif len(tasks) > 1 and (made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth)):
+            dvc(["checkout", *made], log)
         reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
     print(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
 
@@ -90,7 +91,10 @@ def take_turns(log: Any) -> None:
 
 def due() -> set[str]:
     """The stages that DVC would run."""
-    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    status = partial(subprocess.run, [*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    done = status()
+    if done.returncode and snapshot.mend_lock():
+        done = status()
     if done.returncode:
         raise InputError(f"`dvc status` failed: {(done.stderr.strip() or done.stdout).splitlines()[-1]}")
     return set(json.loads(done.stdout or "{}"))
@@ -112,7 +116,12 @@ def reproduce(arguments: Sequence[str], log: Any, environment: dict[str, str] | 
 def dvc(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
     """DVC's command here; raises InputError with its own line where it fails."""
     start = LOG.stat().st_size
-    done = subprocess.run([*DVC, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
+    snapshot.keep_lock()
+    try:
+        done = subprocess.run([*DVC, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
+    except BaseException:  # of which this process ends, and DVC with it
+        snapshot.mend_lock()
+        raise
     if done.returncode:
         log.flush()
         with LOG.open(encoding="utf-8") as file:
@@ -131,12 +140,14 @@ def on_cluster(tasks: list[Task], arguments: argparse.Namespace, log: Any, warmt
     asked = cluster.Asked(params.raw("train.threads"), arguments.gpus, arguments.memory)
     ray = cluster.connected(arguments.ray, asked)
     dvc(["push", "--run-cache", "guard", "prepare", "subsample"], log)
-    cluster.run_on(ray, tasks, asked, warmth.of_cells)
+    progress = Progress(tasks)
+    with redirect_stdout(log), redirect_stderr(log):  # where ray tells of lost nodes
+        cluster.run_on(ray, tasks, asked, warmth.of_cells, progress)
     dvc(["fetch", "--run-cache"], log)
 
 
-def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) -> None:
-    """All tasks, in so many work trees; whatever ends it, finished cells are in the cache."""
+def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) -> list[str]:
+    """All tasks, in so many work trees; which were made. Whatever ends it, finished cells are in the cache."""
     queue = Queue(tasks, n_workers)
     learners = {task.learner for task in tasks}
     tuned = sorted(learners - set(queue.tunings))
@@ -154,7 +165,7 @@ def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) ->
             progress.show(done())
             time.sleep(0.5)
         progress.show(done(), is_last=True)
-        snapshot.take_over([task.name for task in in_order(tasks)], trees)
+        return snapshot.take_over([task.name for task in in_order(tasks)], trees)
     finally:
         for worker in workers:
             worker.stop()

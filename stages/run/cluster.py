@@ -10,6 +10,7 @@ import io
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,7 @@ from stages.run.plan import Task
 from stages.run.progress import Progress
 from stages.run.snapshot import git
 
+CONNECT_SECONDS = 10.0
 RETRIES = 3  # of a task whose node is lost
 MAY_DIFFER = ("dvc.lock", "results/", "params.yaml")  # of the commit: what is made here travels beside it
 
@@ -62,6 +64,7 @@ def connected(address: str, asked: Asked) -> Any:
     except ImportError:
         raise InputError("--ray needs the package ray; pip install 'ray[default]'") from None
     try:
+        check_answers(address)  # ray itself would try for minutes
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -80,7 +83,14 @@ def connected(address: str, asked: Asked) -> Any:
     return ray
 
 
-def run_on(ray: Any, tasks: Sequence[Task], asked: Asked, environment: Mapping[str, str]) -> None:
+def check_answers(address: str) -> None:
+    """Raises OSError where HOST:PORT, or ray://HOST:PORT, accepts no connection."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+
+
+def run_on(ray: Any, tasks: Sequence[Task], asked: Asked, environment: Mapping[str, str], progress: Progress) -> None:
     """All tasks, the longest first, cells after their tuning; raises InputError naming those that failed."""
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # nodes do not have this module
     work = ray.put(packed())
@@ -97,7 +107,7 @@ def run_on(ray: Any, tasks: Sequence[Task], asked: Asked, environment: Mapping[s
             work, dict(environment), names, *([refs[before]] if before else [])
         )
     names_of = {ref: name for name, ref in refs.items()}
-    progress, waiting, done_names, failed = Progress(tasks), list(refs.values()), set(), {}
+    waiting, done_names, failed = list(refs.values()), set(), {}
     while waiting:
         done, waiting = ray.wait(waiting, timeout=1.0)
         for ref in done:
@@ -132,6 +142,7 @@ def on_node(work: bytes, environment: dict[str, str], names: list[str], *_: obje
     import hashlib
     import importlib.util
     import platform
+    import shutil
 
     missing = [name for name in ("dvc", "torch", "pytorch_lightning") if importlib.util.find_spec(name) is None]
     if missing:
@@ -140,18 +151,23 @@ def on_node(work: bytes, environment: dict[str, str], names: list[str], *_: obje
     base = Path(tempfile.gettempdir()) / f"stages-run-{os.getuid()}"
     folder = base / f"{digest}-{os.getpid()}"  # a process has one task at a time
     if not folder.is_dir():
+        for other in base.glob("*-*"):
+            try:
+                os.kill(int(other.name.partition("-")[2]), 0)
+            except OSError:  # its process is gone, a lost one perhaps
+                shutil.rmtree(other, ignore_errors=True)
         folder.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(work)) as tar:
             tar.extractall(folder, filter="data")
         from configobj import ConfigObj  # DVC's own
 
         config = ConfigObj(str(folder / ".dvc/config.local"))
-        config.setdefault("cache", {})["dir"] = str(base / "cache")
-        config.setdefault("core", {}).update(no_scm="true", site_cache_dir=str(folder / ".site"))
+        config.setdefault("core", {}).update({"no_scm": "true", "site_cache_dir": str(folder / ".site")})
         config.write()
     env = os.environ | environment
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # so that what DVC runs ends with this process
-    for command in (["repro", "--pull", "--single-item", *names], ["push", "--run-cache", *names]):
+    # Data before the run cache: else a node that is lost between them leaves an entry without its files.
+    for command in (["repro", "--pull", "--single-item", *names], ["push", *names], ["push", "--run-cache", *names]):
         done = subprocess.run(
             [sys.executable, "-m", "dvc", *command], cwd=folder, env=env, capture_output=True, text=True,
             preexec_fn=(lambda: libc.prctl(1, signal.SIGKILL)) if libc else None,

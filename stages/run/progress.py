@@ -15,7 +15,8 @@ class Progress:
     def __init__(self, tasks: Sequence[Task]):
         self.tasks = tasks
         self.started = self.shown = time.monotonic()
-        self.is_terminal = sys.stdout.isatty()
+        self.stream = sys.stdout  # also where that is another one meanwhile
+        self.is_terminal = self.stream.isatty()
 
     def show(self, names_done: Collection[str], is_last: bool = False) -> None:
         now = time.monotonic()
@@ -27,9 +28,9 @@ class Progress:
         left = f", about {_clock(elapsed * (1 / share - 1))} left" if 0 < share < 1 and not is_last else ""
         line = f"run: {len(done)} of {len(self.tasks)} cells and tunings, {_clock(elapsed)}{left}"
         if self.is_terminal:
-            print(f"\r{line:<78}", end="\n" if is_last else "", flush=True)
+            print(f"\r{line:<78}", end="\n" if is_last else "", file=self.stream, flush=True)
         else:
-            print(line, flush=True)
+            print(line, file=self.stream, flush=True)
 
 
 def _clock(seconds: float) -> str:

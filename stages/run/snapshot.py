@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from configobj import ConfigObj
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, YAMLError
 
 from stages.common.errors import InputError
 
 FOLDER = Path(".dvc/tmp/run")  # of the work trees: on the same disk as the cache, and no one's but DVC's
 SENT = ("stages", "conf", "dvc.yaml", "params.yaml", "requirements.lock", ".dvc/config", ".dvcignore", ".gitignore")
 COPIED = ("data/prepared", "data/subsets", "data/guard.txt")  # inputs of cells, made before
-LOCK = Path("dvc.lock")
+LOCK, KEPT = Path("dvc.lock"), Path(".dvc/tmp/stages.run.dvc.lock")
 
 
 def commit_of_work_tree() -> str:
@@ -57,8 +57,9 @@ def work_trees(commit: str, n: int, tuned: Sequence[str]) -> list[Path]:
     return found
 
 
-def take_over(names: Sequence[str], trees: Sequence[Path]) -> None:
-    """The entries of these stages that the trees' dvc.lock have, into the one here, new ones in this order.
+def take_over(names: Sequence[str], trees: Sequence[Path]) -> list[str]:
+    """The entries of these stages that the trees' dvc.lock have, into the one here, new ones in this order; which they
+    are.
 
     As `dvc repro` would write them that finds their results in the run cache, which takes a second or two for each.
     """
@@ -66,16 +67,38 @@ def take_over(names: Sequence[str], trees: Sequence[Path]) -> None:
     for tree in trees:
         if (tree / LOCK).is_file():
             made |= _loaded(tree / LOCK)["stages"]
-    if not any(name in made for name in names):
-        return
+    taken = [name for name in names if name in made]
+    if not taken:
+        return []
     content = _loaded(LOCK)
-    content["stages"] |= {name: made[name] for name in names if name in made}
+    content["stages"] |= {name: made[name] for name in taken}
     yaml = YAML()  # as DVC writes it
     yaml.default_flow_style = False
     partial = LOCK.with_name("dvc.lock.partial")
     with partial.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
     partial.replace(LOCK)
+    return taken
+
+
+def keep_lock() -> None:
+    """A copy of dvc.lock, which DVC rewrites in place: killed meanwhile, it leaves half of it."""
+    if LOCK.is_file():
+        partial = KEPT.with_name(f"{KEPT.name}.partial")
+        shutil.copy(LOCK, partial)
+        partial.replace(KEPT)
+
+
+def mend_lock() -> bool:
+    """Whether dvc.lock was half a file, and the copy was put in its place."""
+    try:
+        is_whole = not LOCK.is_file() or isinstance(_loaded(LOCK), dict)
+    except YAMLError:
+        is_whole = False
+    if is_whole or not KEPT.is_file():
+        return False
+    shutil.copy(KEPT, LOCK)
+    return True
 
 
 def _loaded(path: Path) -> dict[str, Any]:
