@@ -76,6 +76,6 @@ def _write_cell(
     folder = artefacts.cell_path(learner, n)
     artefacts.save_predictions(folder, probabilities)
     kind = {} if size else {"kind": "estimator", "recipe": "", "features": "raw", "estimator": learner}
-    lost = {"status": "diverged", "statuses": ["diverged"] * 3, "reason": "the loss is not a number"} if has_failed else {}
+    lost = {"status": "diverged", "statuses": ["diverged"] * 3, "reason": "no number"} if has_failed else {}
     save_records(folder / "cell.json", records.cell(learner, n, 3, n_parameters=[size or 7] * 3, **kind, **lost))
     artefacts.save_json(artefacts.timing_path(learner, n), {"fit_seconds": n / 1000, "host": records.HOST})

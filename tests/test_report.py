@@ -157,7 +157,7 @@ def test_where_the_best_is_no_network(page_of):
     assert page.verdicts["both_scales"] == "refuted"
     rows = page.tables["ways-table"][1:]
     taken = next(row for row in rows if row[0].startswith("Another learner: forest"))
-    middle, low, high = gains(taken)
+    _, low, high = gains(taken)
     assert low <= better[-1] - 0.8 <= high
     assert taken[2] == "Simple"
 
@@ -213,7 +213,8 @@ def test_every_number_of_the_tables_is_that_of_the_results(page_of, language):
     with Path("results/curves.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "accuracy"]
     shown = page.tables["table-1"][1:]
-    by_learner = {name: [row for row in rows if row["learner"] == name] for name in dict.fromkeys(r["learner"] for r in rows)}
+    names = dict.fromkeys(row["learner"] for row in rows)
+    by_learner = {name: [row for row in rows if row["learner"] == name] for name in names}
     assert len(shown) == len(by_learner) == 4
     for cells, of_learner in zip(shown, by_learner.values(), strict=True):
         for cell, row in zip(cells[1:], of_learner, strict=True):

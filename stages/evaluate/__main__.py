@@ -191,4 +191,4 @@ def hashes_of(grid: Grid) -> Json:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

@@ -23,8 +23,9 @@ def main() -> None:
     artefacts.save_text(RESULTS / "report.html", pages.html(report, words, drawn))
     artefacts.save_text(RESULTS / "report.md", pages.markdown(report, words))
     save_records(RESULTS / "report.json", report)
+    artefacts.save_csv(RESULTS / "performance.csv", of.results.points(), ["learner", "labels", "value"])
     artefacts.save_text(RESULTS / "answer.txt", pages.terminal(of, report, words))
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

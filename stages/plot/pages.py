@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from stages.contract.report import Report, Table
-from stages.plot.figures.all import Drawn
+from stages.plot.figures.all import ALL, Drawn
 from stages.plot.figures.looks import css
 from stages.plot.language import Words, confidence, value
 from stages.plot.story.measured import Measured
@@ -22,7 +22,7 @@ def html(report: Report, words: Words, drawn: Mapping[str, Drawn]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     figures = {name: {"picture": figure.picture, **figure.inline} for name, figure in drawn.items()}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        report=report, words=words, figures=figures, light=css("light"), dark=css("dark")
+        report=report, words=words, figures=figures, own=list(ALL), light=css("light"), dark=css("dark")
     )
 
 

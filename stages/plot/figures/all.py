@@ -1,5 +1,6 @@
 """All figures of the report, in their order."""
 
+import inspect
 from collections.abc import Callable
 
 import matplotlib
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from stages.contract.report import Picture
 from stages.plot.figures import comparisons, lines
-from stages.plot.figures.drawing import NARROW, STYLE, WIDE, Pen, families, inline, png_of, svg_of
+from stages.plot.figures.drawing import MORE, NARROW, STYLE, WIDE, Pen, families, inline, png_of, svg_of
 from stages.plot.figures.looks import looks_of
 from stages.plot.language import Words, capital
 from stages.plot.params import Plot
@@ -45,12 +46,16 @@ def draw_all(of: Measured, words: Words, plot: Plot) -> dict[str, Drawn]:
     looks = looks_of(labels, of.networks, plot.colors)
     with matplotlib.rc_context(fname=STYLE), matplotlib.rc_context({"font.family": families(plot.language)}):
         drawn = {}
-        for name, (draw, found) in ALL.items():
+        for name, (draw, found) in {**ALL, **{name: (draw, None) for name, draw in MORE.items()}}.items():
             svgs, png, told, title = {}, b"", "", ""
             for layout in (WIDE, NARROW):
                 pen = Pen(of, words, looks, layout)
-                title = words(f"figures.{name}.title", metric=of.metric, simple=words.learner(simple_of(of)))
-                told = found(pen)
+                if found is None:
+                    title, _, told = inspect.cleandoc(draw.__doc__ or name).partition("\n")
+                    title, told = title.rstrip("."), " ".join(told.split()) or title
+                else:
+                    title = words(f"figures.{name}.title", metric=of.metric, simple=words.learner(simple_of(of)))
+                    told = found(pen)
                 figure = draw(pen)
                 svgs[layout.name] = svg_of(figure, title, told)
                 png = png or png_of(figure)

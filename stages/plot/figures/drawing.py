@@ -3,7 +3,7 @@
 import importlib.util
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -63,6 +63,16 @@ class Pen:
     @property
     def label(self) -> str:
         return self.of.metric
+
+
+MORE: dict[str, Callable[[Pen], Figure]] = {}
+
+
+def figure(draw: Callable[[Pen], Figure]) -> Callable[[Pen], Figure]:
+    """Adds a figure after the report's own: its name is that of its files, the first line of its docstring the title,
+    and the rest what it shows."""
+    MORE[draw.__name__] = draw
+    return draw
 
 
 def families(language: str) -> list[str]:
