@@ -1,18 +1,25 @@
 # make repro   set up, compose the params, run the pipeline on all cores, print the answer   (OVERRIDES="scale=full" to change it)
+# make ask TABLE=my.csv TARGET=y   the same for a table of your own, whatever was composed before
 # make test       set up, check style and types, run what a change needs, the real pipeline among it: 13 min on 2 cores
 # make test-slow  the long tests: simulations, faults, clusters, large data
 PYTHON ?= python3
 OVERRIDES ?=
+TABLE ?=
+TARGET ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # python -m: scripts in .venv/bin name the folder that they were installed in, and break where it was renamed.
 
-.PHONY: repro test test-slow fast install lock prune
+.PHONY: repro ask test test-slow fast install lock prune
 
 repro: install
-	python -m stages.compose $(OVERRIDES)
-	python -m stages.run
-	@echo && cat results/answer.txt && echo "The report: $(CURDIR)/results/report.html"
+	@echo "2/3 compose the study" && python -m stages.compose $(OVERRIDES)
+	@echo "3/3 run it" && python -m stages.run
+
+ask: install
+	@test -n "$$TABLE" && test -n "$$TARGET" || { echo 'error: make ask TABLE=my.csv TARGET=y: say which table, and which of its columns to predict'; exit 1; }
+	@echo "2/3 compose the study" && python -m stages.compose --reset --table "$$TABLE" --target "$$TARGET" $(OVERRIDES)
+	@echo "3/3 run it" && python -m stages.run
 
 test: install
 	python -m ruff check . && python -m ruff format --check . && python -m mypy
@@ -31,9 +38,10 @@ $(BIN)/installed: requirements.lock
 		{ echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || \
 		{ echo "error: $(PYTHON) has no ensurepip; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --requirement requirements.lock
-	touch $@
+	@echo "1/3 set up: what pip says goes to $(CURDIR)/run.log"
+	@{ $(PYTHON) -m venv .venv && python -m pip install --requirement requirements.lock; } > run.log 2>&1 || \
+		{ tail -5 run.log; echo "error: installing failed; see $(CURDIR)/run.log"; exit 1; }
+	@touch $@
 
 lock: install  # newest versions that pyproject.toml allows; torch without the local label of a CPU build
 	python -m piptools compile --quiet --strip-extras --extra dev --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

@@ -4,4 +4,4 @@ from stages.common.command import run
 from stages.compose.prune import main
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

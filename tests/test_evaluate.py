@@ -77,8 +77,6 @@ def test_a_mock_learner_with_a_known_curve_comes_out_exactly(study):
     assert (steps["flat"]["low"], steps["flat"]["gain"], steps["flat"]["high"]) == (0, 0, 0)
     summary = json.loads(Path("results/metrics.json").read_text())
     assert summary["constant"]["accuracy"] == 0.5  # it predicts the pool's majority class, half of the test rows
-    answer = Path("results/answer.txt").read_text()
-    assert answer.index("\n  rising") < answer.index("\n  flat  ")
 
 
 def test_from_the_whole_pool_the_last_step_is_told_a_doubling_and_the_advice_starts_there(study, set_params):
@@ -99,8 +97,6 @@ def test_from_the_whole_pool_the_last_step_is_told_a_doubling_and_the_advice_sta
     assert option["change"] == "400 labels become 800"
     costs = artefacts.load_json(RESULTS / "costs.json")
     assert costs["next_cell"] is None or costs["next_cell"]["n_train"] <= 400
-    answer = Path("results/answer.txt").read_text()
-    assert "you have 400 labels to train with, and the largest size is all of them" in answer
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
     assert marks["rising", 400] == [
         "any two replicates are the whole pool; how much draws vary is extrapolated from smaller sizes"
@@ -161,7 +157,7 @@ def test_cells_that_share_most_of_their_rows_or_learned_nothing_are_marked(study
     assert overlap.startswith("any two replicates share about 64% of their rows")
     assert "no better than the constant predictor" in marks["flat", 64][0]
     assert marks["flat", 64][1] == "0.5000 is not clearly better than chance, 0.5000"
-    assert "3 of 6 cells are marked" in Path("results/answer.txt").read_text()
+    assert sum(bool(of_cell) for of_cell in marks.values()) == 3
 
 
 def test_a_rare_failure_few_groups_and_few_wrong_rows_are_marked(study):
@@ -191,12 +187,9 @@ def test_the_smallest_gain_is_a_share_of_what_guessing_leaves_unless_it_is_said(
     assert artefacts.load_json(RESULTS / "advice.json")["min_gain"] == 0.03
 
 
-def test_a_learner_without_a_fit_at_the_largest_size_is_named_in_the_answer(study):
+def test_a_learner_without_a_fit_at_the_largest_size_has_no_value_there(study):
     artefacts.save_predictions(artefacts.cell_path("rising", 256), np.full((3, N_TEST, 2), np.nan, np.float32))
     main()
-    answer = Path("results/answer.txt").read_text()
-    assert "rising" in answer
-    assert "no usable fit" in answer
     assert artefacts.load_json(RESULTS / "metrics.json")["learners"]["rising"]["mean"] is None
     verdicts = {claim["id"]: claim["verdict"] for claim in artefacts.load_json(RESULTS / "claims.json")}
     assert verdicts["small_network"] == "not tested"

@@ -96,9 +96,9 @@ def test_a_metric_and_a_figure(copy: Path):
     named = follow(copy, "A metric") + follow(copy, "A figure")
     study(copy, *BASE, "dataset.metric=margin")
     assert "logistic_regression,64,margin,0." in (copy / "results/curves.csv").read_text()
-    assert "Probability missed" in (copy / "results/answer.txt").read_text()
+    assert "Probability missed" in (copy / "results/report.html").read_text()
     assert (copy / "results/figures/log_loss.svg").is_file()
-    assert "Log loss against the amount of data" in (copy / "results/report.html").read_text()
+    assert "Log loss against the number of labels" in (copy / "results/report.html").read_text()
     assert changed(copy) == sorted(named)
 
 

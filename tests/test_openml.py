@@ -105,7 +105,7 @@ def test_a_teammate_without_the_raw_file_and_without_a_network_composes_what_is_
     shutil.rmtree("data/raw")
     server.shutdown()
     server.server_close()
-    wider = composing.composed(["dataset=openml", "dataset.id=77", "plot.width=7.3"])
+    wider = composing.composed(["dataset=openml", "dataset.id=77", "plot.language=ko"])
     assert yaml.safe_load(wider)["dataset"] == yaml.safe_load(text)["dataset"]
     with pytest.raises(InputError, match=r"data set 78 cannot be fetched"):
         composing.composed(["dataset=openml", "dataset.id=78"])

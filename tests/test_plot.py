@@ -1,202 +1,140 @@
-"""Figures and the report: the same bytes from the same results, nothing hidden, everything escaped."""
+"""Figures and page: what stands in them, whatever names the data have, and whether it can be seen."""
 
+import itertools
+import re
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
-from stages.common import artefacts
-from stages.common.artefacts import PREPARED, RESULTS
-from stages.common.records import save_records
-from stages.contract.advice import Advice, LabelsUntil, Until
-from stages.contract.claims import Claim, Evidence
-from stages.contract.costs import CellCost, Costs, Price
-from stages.plot.__main__ import main
-from stages.plot.figures import error, forecast, performance, spread, styles
-from stages.plot.params import Plot, Style
-from stages.plot.results import Curve, Results
-from tests import records
+from stages.evaluate.__main__ import main as evaluate
+from stages.plot.__main__ import main as plot
+from stages.plot.figures.all import ALL
+from stages.plot.figures.drawing import STYLE, spread
+from stages.plot.figures.looks import DARK, GRID, INK, NETWORKS, PAPER, SOFT, TRADITIONAL, looks_of
+from tests.planted import Planted, power, write
 
-PLOT = Plot(style={"a": Style(label="Learner A", color="#112233")}, cycle=["#445566", "#778899"], width=7.2, height=4.6)
-NASTY = '<script>alert("x")</script> & = $5'
+NASTY = '<script>alert("x")</script> & $x_1$ | `a` ' + "long" * 30
+SIZES = (512, 1024, 2048, 4096, 8192, 16384)
+DEUTERANOPIA = np.array([  # Machado, Oliveira and Fernandes (2009), severity 1, of linear RGB
+    [0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881],
+])  # fmt: skip
 
 
-@pytest.mark.parametrize("places", [[5.0], [5, 5, 5], [0, 100, 50], [99, 98, 97, 100], [0, 1, 0.5]])
+@pytest.mark.parametrize("places", [[0, 1, 2, 50], [100, 99, 98], [5, 5, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]])
 def test_labels_stand_apart_in_order_and_inside(places):
-    moved = spread(places, gap=10, low=0, high=100)
-    order = np.argsort(places, kind="stable")
-    gaps = np.diff(np.array(moved)[order])
-    assert (gaps >= 10 - 1e-9).all()
+    moved = spread(places, 10, 0, 100)
     assert min(moved) >= 0
     assert max(moved) <= 100
+    ordered = [moved[i] for i in np.argsort(places, kind="stable")]
+    assert all(after - before >= 10 - 1e-9 for before, after in itertools.pairwise(ordered))
 
 
 def test_labels_that_stand_apart_are_not_moved():
-    assert spread([10, 50, 90], gap=10, low=0, high=100) == [10, 50, 90]
+    assert spread([10, 50, 90], 10, 0, 100) == [10, 50, 90]
 
 
-def test_learners_without_a_style_get_their_name_and_distinct_colours():
-    looks = styles(PLOT, ["a", "wide_nn", "other"])
-    assert looks["a"].label == "Learner A"
-    assert looks["wide_nn"].label == "Wide nn"
-    assert looks["wide_nn"].color != looks["other"].color
+def linear(color: str) -> np.ndarray:
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
 
 
-CURVES = [
-    Curve("a", [64, 128, 256], [0.6, 0.7, 0.75], [0.55, 0.68, 0.74], [0.65, 0.72, 0.76], [False, False, True]),
-    Curve("b", [64, 128, 256], [0.65, 0.66, 0.66], [0.6, 0.65, 0.65], [0.7, 0.67, 0.67], [False] * 3),
-]
+def luminance(color: str) -> float:
+    return float(linear(color) @ [0.2126, 0.7152, 0.0722])
 
 
-def drawn_from(curves: list[Curve], chance: float = 0.5, constant: float = 0.5) -> Results:
-    """What a figure is drawn from where these are the curves of accuracy, and of error."""
-    rows = [
-        {"learner": c.learner, "metric": metric, "n_train": str(n), "mean": str(m), "low": str(a), "high": str(b)}
-        for metric in ("accuracy", "error") for c in curves
-        for n, m, a, b in zip(c.x, c.mean, c.low, c.high, strict=True)
-    ]  # fmt: skip
-    cells = [(c.learner, int(n), is_one) for c in curves for n, is_one in zip(c.x, c.is_marked, strict=True)]
-    marked = frozenset((learner, n) for learner, n, is_one in cells if is_one)
-    levels = ({"accuracy": of, "error": of} for of in (chance, constant))
-    return Results(rows, [], marked, "accuracy", "Accuracy", *levels)
+def contrast(a: str, b: str) -> float:
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
 
 
-def test_the_same_curves_give_the_same_bytes():
-    first, second = (performance(drawn_from(CURVES), PLOT) for _ in range(2))
-    assert first == second
-    assert "<svg" in first
+def lightness(y: float) -> float:
+    """CIE L*, 0 to 100."""
+    return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
 
 
-def test_a_changed_colour_changes_the_figure():
-    other = PLOT.model_copy(update={"style": {"a": Style(label="Learner A", color="#ff0000")}})
-    assert performance(drawn_from(CURVES), PLOT) != performance(drawn_from(CURVES), other)
+def test_every_label_and_line_can_be_seen_in_both_themes():
+    for color in (INK, SOFT, *NETWORKS, *TRADITIONAL):
+        assert contrast(color, PAPER) >= 4.5, color
+        assert contrast(DARK[color], DARK[PAPER]) >= 4.5, DARK[color]
+    with matplotlib.rc_context(fname=STYLE):
+        said = matplotlib.rcParams
+        for name in ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"):
+            assert f"#{said[name]}".replace("##", "#") in (INK, SOFT)
+        assert contrast(f"#{said['figure.facecolor']}".replace("##", "#"), PAPER) == 1
 
 
-def texts(svg: str) -> list[str]:
-    """The texts that matplotlib notes as comments beside their outlines."""
-    return [line.strip().removeprefix("<!-- ").removesuffix(" -->") for line in svg.splitlines() if "<!-- " in line]
-
-
-def test_chance_and_the_constant_predictor_are_drawn_in_every_figure():
-    near = performance(drawn_from(CURVES, 0.5, 0.55), PLOT)
-    assert {"chance 0.5", "constant 0.55", "Learner A", "B"} <= set(texts(near))
-    assert {"chance 0.5", "constant 0.55"} <= set(texts(forecast(drawn_from(CURVES, 0.5, 0.55), PLOT)))
-    errors = [Curve("a", [64, 128], [0.05, 0.04], [0.049, 0.039], [0.051, 0.041], [False, False])]
-    far = error(drawn_from(errors, 0.9, 0.9), PLOT)
-    assert "chance and constant: 0.9, above the axis" in texts(far)
-
-
-ROWS = [
-    {"learner": curve.learner, "n_train": str(n), "metric": metric, "mean": str(mean), "low": str(low),
-     "high": str(high), "n_replicates": "3", "n_parameters": "7", "train_flops": str(1e6 * n)}
-    for metric in ("accuracy", "error")
-    for curve in CURVES
-    for n, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)
-]  # fmt: skip
-FORECASTS = [
-    {"learner": "a", "metric": "accuracy", "n_train": n, "kind": kind, "predicted": 0.8,
-     "low80": 0.7, "high80": 0.9, "low95": 0.6, "high95": 0.95, "largest_seen": 128, "measured": measured}
-    for kind, n, measured in (("forecast", 256, None), ("forecast", 512, None), ("backtest", 128, 0.79))
-]  # fmt: skip
-OF_CLASS = {"learner": "a", "class": NASTY, "metric": "error", "mean": 0.1, "low": 0, "high": 0.2, "n_replicates": 3}
-SHAPES = {
-    "backtests": [{"factor": 2, "n_forecasts": 1, "mean_log_error": 0.01, "last_value_log_error": 0.02,
-                   "covered80": 1, "covered95": 1}],
-    "overtakes": [{"network": NASTY, "other": "b", "probability": 0.5, "n_labels": None, "low": 64, "high": None,
-                   "smallest": 64, "largest": 128}],
-    "variance": [{"learner": "a", "n_train": 64, "draw": 0.01, "initialisation": 0.002, "residual": 0.001,
-                  "test": 0.005}],
-    "ill_behaved": [], "last_steps": [],
-}  # fmt: skip
-CELLS = [
-    records.measured(curve.learner, int(n), [], settings=[{"C": 0.1}, {"C": 1.0}, {"C": 0.1}])
-    for curve in CURVES for n in curve.x
-]  # fmt: skip
-FAILED = records.measured("a", 128, [f"diverged: because of {NASTY}"], status="diverged", reason=f"because of {NASTY}")
-CLAIM = Claim(
-    id="plateau", statement="It flattens.", verdict="not tested",
-    evidence=Evidence(reason=NASTY, effect=0.01, low=None, high=None, p_supported=None, p_refuted=None),
-)  # fmt: skip
-ADVICE = Advice(
-    answer="more data", reason="so it seems", options=[], n_train=128, n_pool=400,
-    labels_until=LabelsUntil(target=0.85, learners=[
-        Until(learner="a", is_measured=False, n_labels=300, low80=200, high80=None),
-        Until(learner="b", is_measured=False, n_labels=None, low80=None, high80=None),
-    ]),
-)  # fmt: skip
-COSTS = Costs(
-    cells=[CellCost(learner=c.learner, n_train=c.n_train, fit_seconds=1.0, **records.HOST) for c in CELLS], tuning=[],
-    options=[Price(option="more data", learner="a", labels=128, seconds=3.0, money=12.5, gain_per_money=None)],
-    choice="more data", next_cell=None,
-)  # fmt: skip
+def test_learners_are_told_apart_in_grey_and_without_green():
+    labels = {f"t{i}": "" for i in range(len(TRADITIONAL))} | {f"n{i}": "" for i in range(len(NETWORKS))}
+    looks = looks_of(labels, [name for name in labels if name[0] == "n"], {})
+    for theme in (lambda color: color, DARK.__getitem__):
+        for a, b in itertools.combinations(looks.values(), 2):
+            grey = abs(lightness(luminance(theme(a.color))) - lightness(luminance(theme(b.color))))
+            seen = [np.clip(DEUTERANOPIA @ linear(theme(look.color)), 0, 1) for look in (a, b)]
+            apart = abs(np.subtract(*(lightness(float(c @ [0.2126, 0.7152, 0.0722])) for c in seen)))
+            assert a.dashes != b.dashes or (min(grey, apart) >= 8 and abs(a.width - b.width) >= 0.5), (a, b)
 
 
 @pytest.fixture
-def results(set_params):
-    set_params(plot=PLOT.model_dump())
-    artefacts.save_csv(RESULTS / "curves.csv", ROWS, list(ROWS[0]))
-    artefacts.save_csv(RESULTS / "forecast.csv", FORECASTS, list(FORECASTS[0]))
-    artefacts.save_csv(RESULTS / "classes.csv", [OF_CLASS | {"n_train": n} for n in (64, 128)], ["n_train", *OF_CLASS])
-    known = {"accuracy": 0.5, "error": 0.5}
-    summary = {"metric": "accuracy", "metric_label": "Accuracy", "confidence": 0.95, "chance": known, "constant": known}
-    artefacts.save_json(RESULTS / "metrics.json", summary)
-    artefacts.save_json(RESULTS / "shapes.json", SHAPES)
-    artefacts.save_text(RESULTS / "answer.txt", f"Accuracy: {NASTY}\n")
-    save_records(RESULTS / "cells.json", [CELLS[0], FAILED, *CELLS[2:]])
-    save_records(RESULTS / "claims.json", [CLAIM])
-    save_records(RESULTS / "advice.json", ADVICE)
-    save_records(RESULTS / "costs.json", COSTS)
-    column = {"name": NASTY, "kind": "categorical", "categories": ["a"], "description": "d", "missing": 0}
-    save_records(PREPARED / "dataset.json", records.card(
-        title=NASTY, source=NASTY, classes=["no", NASTY], left_out=[{"column": "<i>d", "reason": "an id"}],
-        warnings=["<b>odd</b>"], columns=[column],
-    ))  # fmt: skip
+def drawn(set_params, default_params):
+    """A study of a title that nobody would give to their data."""
+    sizes = SIZES
+    curves = {"simple": [0.8] * 6, "forest": power(sizes, 0.03, 0.3, 0.4), "small_nn": power(sizes, 0.06, 0.3, 0.4),
+              "large_nn": power(sizes, 0.05, 0.3, 0.4)}  # fmt: skip
+    planted = Planted(sizes, curves, {"small_nn": 100, "large_nn": 1000}, title=NASTY)
+    params = write(planted, default_params)
+    set_params(**params)
+    evaluate()
+    plot()
+    return params
 
 
-def test_the_report_stands_alone_and_escapes_what_it_is_given(results):
-    main()
-    page = Path("results/report.html").read_text()
-    assert "<script>" not in page
-    assert page.count("&lt;script&gt;") >= 5
-    assert page.count('src="data:image/svg+xml;base64,') == 4
-    assert 'src="http' not in page
-    assert 'href="http' not in page
-    drawn = {path.stem for path in Path("results/figures").iterdir()}
-    assert drawn == {"performance", "error", "compute", "forecast"}
+def test_the_page_stands_alone_and_shows_names_as_text(drawn):
+    page = Path("results/report.html").read_text(encoding="utf-8")
+    assert page.count("<script>") == 1  # its own
+    assert page.count("&lt;script&gt;") >= 3
+    assert not re.search(r'(?:src|href)="(?!#)', re.sub(r'xmlns(:xlink)?="[^"]*"', "", page))
+    assert len(page) < 2_000_000
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert re.search(r"#[0-9a-f]{6}", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)) is None
+    markdown = Path("results/report.md").read_text(encoding="utf-8")
+    assert r"\<script\>" in markdown
+    assert "<script>" not in markdown
 
 
-def test_forecasts_stand_beside_their_backtests(results):
-    main()
-    page = Path("results/report.html").read_text()
-    row = page[page.index('<td class="text">256 labels: 0.8000') :]
-    assert row.index("80 % 0.7000 to 0.9000, 95 % 0.6000 to 0.9500") < row.index("1 times hidden: 0.8000")
-    assert "measured 0.7900" in row
-    assert "a: 300, 80 %: 200 to not within reach" in page
-    assert "b: not within reach" in page
-    assert "beyond 128" in page
+def test_every_figure_has_its_files_with_real_text_and_says_what_it_shows(drawn):
+    names = {path.name for path in Path("results/figures").iterdir()}
+    assert names == {f"{name}.{kind}" for name in ALL for kind in ("svg", "png")}
+    for name in ALL:
+        svg = Path(f"results/figures/{name}.svg").read_text(encoding="utf-8")
+        assert svg.count("<title>") == svg.count("<desc>") == 1
+        assert len(re.search(r"<desc>(.*?)</desc>", svg, re.DOTALL)[1]) > 20
+        assert re.findall(r"<text[^>]*>[^<]+</text>", svg)
+    performance = Path("results/figures/performance.svg").read_text(encoding="utf-8")
+    texts = re.findall(r"<text[^>]*>([^<]+)</text>", performance)
+    assert {"Forest", "Small network", "Large network", "Simple", "Accuracy", "guessing: 0.5000"} <= set(texts)
+    assert {"512", "1k", "16k"} <= set(texts)
+    assert any(text.startswith("flattens") for text in texts)
 
 
-def test_a_cell_that_did_not_go_well_is_marked_at_the_head_of_the_report(results):
-    main()
-    page = Path("results/report.html").read_text()
-    head = page[: page.index("<figure>")]
-    assert "a with 128 labels: diverged: because of" in head
-    assert "C 0.1; C 1" in page
+def test_the_same_results_give_the_same_bytes_and_a_colour_changes_them(drawn, set_params):
+    paths = [*Path("results/figures").iterdir(), Path("results/report.html"), Path("results/report.json")]
+    before = {path: path.read_bytes() for path in paths}
+    plot()
+    assert {path: path.read_bytes() for path in before} == before
+    set_params(**drawn | {"plot": {"language": "en", "colors": {"forest": "#aa0000"}}})
+    plot()
+    assert Path("results/figures/performance.svg").read_bytes() != before[Path("results/figures/performance.svg")]
 
 
-def test_a_label_with_dollar_signs_is_drawn_as_it_is():
-    style = {"a": Style(label="costs $5 and $\\nothing$", color="#112233")}
-    svg = performance(drawn_from(CURVES), PLOT.model_copy(update={"style": style}))
-    assert "costs $5 and $\\nothing$" in texts(svg)
+def test_the_answer_in_the_terminal_is_short(drawn):
+    lines = Path("results/answer.txt").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 9  # make repro adds where the report is
+    assert max(map(len, lines)) <= 80
+    assert lines[0].startswith("More labels will probably help.")
 
 
-def test_a_cell_without_values_is_named_in_the_table_and_left_out_of_the_curve(results):
-    path = RESULTS / "curves.csv"
-    rows = artefacts.load_csv(path)
-    for row in rows:
-        if row["learner"] == "b" and row["n_train"] == "128":
-            row |= {"mean": "", "low": "", "high": ""}
-    artefacts.save_csv(path, rows, list(rows[0]))
-    main()
-    page = Path("results/report.html").read_text()
-    assert page[: page.index("By class")].count("no usable fit") == 1
+def test_grid_lines_are_fainter_than_lines():
+    assert contrast(GRID, PAPER) < 3

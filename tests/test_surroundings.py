@@ -35,7 +35,7 @@ def test_another_package_called_stages_is_not_taken_for_ours(tmp_path):
     assert found.returncode == 0, found.stderr
 
 
-@pytest.mark.parametrize("module", ["stages.plot.figures", "stages.train.network.training"])
+@pytest.mark.parametrize("module", ["stages.plot.figures.drawing", "stages.train.network.training"])
 def test_the_backend_of_a_notebook_harms_no_stage(module, tmp_path):
     (tmp_path / "matplotlibrc").write_text("backend: TkAgg\naxes.facecolor: black\n")
     code = f"import {module}, matplotlib; print(matplotlib.get_backend())"

@@ -5,7 +5,8 @@ from typing import Literal
 from stages.common.records import Record
 
 Answer = Literal["more data", "bigger network", "stop", "cannot tell yet"]
-OptionName = Literal["more data", "bigger network"]
+OptionName = Literal["more data", "bigger network", "both"]
+WayName = Literal[OptionName, "tuning", "engineered features", "another learner"]
 
 
 class Gain(Record):
@@ -28,6 +29,21 @@ class Option(Record):
     probability: float
     pays: bool
     labels: int
+
+
+class WayToImprove(Record):
+    """gain: over the learner `over` at the same number of labels, with twice the labels over today's; own_gain: over
+    the same learner, where that is another one than `over`; probability: of a gain above min_gain, None of what was
+    measured."""
+
+    way: WayName
+    learner: str
+    over: str
+    is_forecast: bool
+    gain: Gain
+    own_gain: Gain | None = None
+    probability: float | None = None
+    labels: int = 0
 
 
 class Enough(Record):
@@ -79,7 +95,8 @@ class LabelsUntil(Record):
 
 
 class Advice(Record):
-    """best_value is in units of the metric; certainty: the probability that an advice needs."""
+    """best_value is in units of the metric; certainty: the probability that an advice needs; ways: the best first, and
+    not_tested the names of those that the study lacks the cells for."""
 
     answer: Answer
     reason: str
@@ -93,3 +110,5 @@ class Advice(Record):
     options: list[Option]
     joint_law: Law | None = None
     labels_until: LabelsUntil | None = None
+    ways: tuple[WayToImprove, ...] = ()
+    not_tested: tuple[WayName, ...] = ()

@@ -40,7 +40,8 @@ class NextCell(Record):
 
 
 class Costs(Record):
-    """choice: of the options that pay the one that brings most for its price."""
+    """options: of every way to improve; choice: of more data and a bigger network, where they pay, the one that brings
+    most for its price."""
 
     cells: list[CellCost]
     tuning: list[TuningCost]

@@ -1,4 +1,4 @@
-"""Read the declared grid's predictions and the test labels; write curves, verdicts, forecasts, advice, the answer."""
+"""Read the declared grid's predictions and the test labels; write curves, verdicts, forecasts, advice, costs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,10 +17,10 @@ from stages.contract.claims import Claim
 from stages.contract.dataset import Dataset
 from stages.evaluate import claims, curves, forecast, roles, shapes
 from stages.evaluate.advice import Advised, advise
-from stages.evaluate.answer import answer_lines
 from stages.evaluate.costs import costs_of
 from stages.evaluate.curves import Cell
 from stages.evaluate.estimates import Scores
+from stages.evaluate.improve import with_ways
 from stages.evaluate.marks import Data, marks
 from stages.evaluate.metrics import METRICS, Metric, constant_values
 from stages.evaluate.params import Advice, AdviceRules, Claims, Evaluate, OfPicture
@@ -51,9 +51,10 @@ def main() -> None:
                  for row in forecast.forecast_rows(curve, METRICS[name])]  # fmt: skip
     advice_rules = AdviceRules(**of_advice.model_dump(), min_gain=study.smallest_gain)
     advised = advice_of(study, measured[metric.name], cells, data, of_claims, advice_rules)
+    advice = with_ways(advised, study, of_claims, advice_rules)
 
     verdicts = claims.tested(study, of_claims)
-    found = shapes_of(study, cells, forecasts, rules)
+    found = shapes_of(study, cells, forecasts, rules, of_claims)
     shown = [MeasuredCell(**cell.info.model_dump(exclude_unset=True), marks=marks(cell, study, data)) for cell in cells]
     rows = [row for cell in cells for row in curves.curve_rows(cell, rules.confidence)]
     of_classes = [row for cell in cells for row in curves.class_rows(cell, data.classes, rules.confidence)]
@@ -64,13 +65,11 @@ def main() -> None:
     artefacts.save_csv(RESULTS / "forecast.csv", forecasts, forecast.COLUMNS)
     save_records(RESULTS / "claims.json", verdicts)
     artefacts.save_json(RESULTS / "shapes.json", found)
-    save_records(RESULTS / "advice.json", advised.report)
-    save_records(RESULTS / "costs.json", costs_of(advised, *load_timings(grid), advice_rules))
+    save_records(RESULTS / "advice.json", advice)
+    save_records(RESULTS / "costs.json", costs_of(advised, advice.ways, *load_timings(grid), advice_rules))
     artefacts.save_json(RESULTS / "hashes.json", hashes_of(grid))
     save_records(RESULTS / "cells.json", shown)
     artefacts.save_json(RESULTS / "metrics.json", summary)
-    lines = answer_lines(summary, verdicts, found, advised.report, shown)
-    artefacts.save_text(RESULTS / "answer.txt", "\n".join(lines) + "\n")
 
 
 def check_grid(grid: Grid) -> None:
@@ -151,14 +150,17 @@ def advice_of(
     return advise(study, measured, recipe, of_claims.simple, n_parameters, data.n_pool, of_advice)
 
 
-def shapes_of(study: Study, cells: Sequence[Cell], forecasts: list[Json], rules: Evaluate) -> Json:
+def shapes_of(study: Study, cells: Sequence[Cell], forecasts: list[Json], rules: Evaluate, of_claims: Claims) -> Json:
     """The content of shapes.json."""
     return {
         "last_steps": shapes.last_steps(study, rules.confidence),
+        "leads": shapes.leads(study, rules.confidence),
         "overtakes": shapes.overtakes(study, rules.confidence),
+        "equal_quality": shapes.equal_quality(study, of_claims.simple, of_claims.networks, rules.confidence),
         "ill_behaved": shapes.ill_behaved(study, rules.claims.alpha),
         "variance": [split for cell in cells if (split := curves.split_rows(cell, study.metric.name))],
         "backtests": forecast.grades(forecasts, study.metric),
+        "replicates": shapes.replicates(study),
     }
 
 
@@ -189,4 +191,4 @@ def hashes_of(grid: Grid) -> Json:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

@@ -67,6 +67,7 @@ class Advised:
     report: contract.Advice
     options: list[Option]
     telling: list[Telling]
+    both: Option | None = None
 
 
 def advise(
@@ -112,7 +113,9 @@ def advise(
         labels_until=contract.LabelsUntil(target=target, learners=until),
     )  # fmt: skip
     sizes = sorted({n for name, n in study.cells if networks and name == networks[-1]})
-    return Advised(report, options, telling_cells(options, law, networks, sizes, n_last, n_pool, n_parameters, rules))
+    telling = telling_cells(options, law, networks, sizes, n_last, n_pool, n_parameters, rules)
+    both = bigger_network(law, networks, metric, now, best, n_last, n_parameters, resamples, n_ahead=2 * n_last)
+    return Advised(report, options, telling, both)
 
 
 def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tuple[contract.Answer, str]:
@@ -124,7 +127,9 @@ def decide(options: Sequence[Option], rules: AdviceRules, expected: int) -> tupl
     reason = f"the probability of a gain of more than {rules.min_gain:g} over today's best learner is {told}"
     paying = [option for option in options if chances[option.name] >= rules.certainty]
     if paying:
-        return max(paying, key=lambda option: float(np.median(option.gains))).name, reason
+        name = max(paying, key=lambda option: float(np.median(option.gains))).name
+        assert name != "both"
+        return name, reason
     if len(options) < expected:
         return "cannot tell yet", f"{reason}; the other way could not be assessed from so few cells"
     if all(chance <= 1 - rules.certainty for chance in chances.values()):
@@ -187,9 +192,9 @@ def joint_law(
 
 def bigger_network(
     law: JointLaw | None, networks: Sequence[str], metric: Metric, now: Mapping[str, float], best: str, n_last: int,
-    n_parameters: Mapping[CellName, float], resamples: Mapping[CellName, Array],
+    n_parameters: Mapping[CellName, float], resamples: Mapping[CellName, Array], n_ahead: int | None = None,
 ) -> Option | None:  # fmt: skip
-    """Twice the parameters of the largest network at today's size; None without a joint law.
+    """Twice the parameters of the largest network at today's size, or with n_ahead labels; None without a joint law.
 
     The law's difference between two networks misses by its misfit, once for each of them.
     """
@@ -199,10 +204,11 @@ def bigger_network(
     size = n_parameters[largest, n_last]
     loss_now = metric.loss(now[largest])
     noise = np.random.default_rng(0).normal(size=len(law.floor)) * np.sqrt(2) * law.misfit * loss_now
-    gains = (law.loss(size, n_last) - law.loss(2 * size, n_last) + noise)[1:]
+    n_then = n_ahead or n_last
+    gains = (law.loss(size, n_last) - law.loss(2 * size, n_then) + noise)[1:]
     change = f"{size:,.0f} parameters become {2 * size:,.0f}"
     lead = (resamples[largest, n_last] - resamples[best, n_last])[: len(gains)]
-    return Option("bigger network", largest, change, gains + lead, gains, 0)
+    return Option("both" if n_ahead else "bigger network", largest, change, gains + lead, gains, n_then - n_last)
 
 
 def simple_is_enough(

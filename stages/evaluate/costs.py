@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from stages.contract.advice import WayToImprove
 from stages.contract.cell import Timing
 from stages.contract.costs import CellCost, Costs, NextCell, Price, TuningCost
 from stages.evaluate.advice import Advised, Option, Telling
@@ -12,38 +13,49 @@ from stages.evaluate.sums import CellName
 
 
 def costs_of(
-    advised: Advised, timings: Mapping[CellName, Timing], tuning: Mapping[str, Timing], rules: AdviceRules
-) -> Costs:
-    """What cells took, what options cost, which one that pays is the cheapest for its gain, and what to run next.
+    advised: Advised, ways: Sequence[WayToImprove], timings: Mapping[CellName, Timing], tuning: Mapping[str, Timing],
+    rules: AdviceRules,
+) -> Costs:  # fmt: skip
+    """What cells took, what ways cost, which option that pays is the cheapest for its gain, and what to run next.
 
     timings: of each cell; tuning: of each learner.
     """
     seconds = {cell: timing.fit_seconds for cell, timing in timings.items()}
-    prices = [priced(option, seconds, rules) for option in advised.options]
+    of_tuning = {learner: timing.fit_seconds for learner, timing in tuning.items()}
+    prices = [priced(option.name, option.learner, option.labels, seconds_of(option.name, option.learner, seconds),
+                     float(np.median(option.gains)), rules) for option in advised.options]  # fmt: skip
+    more = [way for way in ways if way.way not in {price.option for price in prices}]
+    of_ways = [priced(way.way, way.learner, way.labels,
+                      of_tuning[way.learner] if way.way == "tuning" else seconds_of(way.way, way.learner, seconds),
+                      way.gain.median, rules) for way in more]  # fmt: skip
     return Costs(
         cells=[
             CellCost(learner=learner, n_train=n_train, fit_seconds=timing.fit_seconds, **timing.host.model_dump())
             for (learner, n_train), timing in timings.items()
         ],
         tuning=[TuningCost(learner=name, fit_seconds=timing.fit_seconds) for name, timing in tuning.items()],
-        options=prices,
+        options=prices + of_ways,
         choice=choice_of(advised.options, prices, rules),
         next_cell=next_cell(advised.telling, seconds),
     )
 
 
-def priced(option: Option, seconds: Mapping[CellName, float], rules: AdviceRules) -> Price:
-    """What an option costs: labels, seconds of the new cell, and money where both have a price in the config."""
-    n_last = max(n for name, n in seconds if name == option.learner)
-    is_data = option.name == "more data"
-    taken = seconds_at_twice(seconds, option.learner) if is_data else 2 * seconds[option.learner, n_last]
-    per_label = 0.0 if option.labels == 0 else rules.cost_per_label
+def priced(way: str, learner: str, labels: int, taken: float, gain: float, rules: AdviceRules) -> Price:
+    """What a way costs: labels, seconds, and money where both have a price in the config."""
+    per_label = 0.0 if labels == 0 else rules.cost_per_label
     money = None
     if per_label is not None and rules.cost_per_hour is not None:
-        money = option.labels * per_label + taken / 3600 * rules.cost_per_hour
-    per_money = float(np.median(option.gains)) / money if money else None
-    return Price(option=option.name, learner=option.learner, labels=option.labels, seconds=round(taken, 1),
-                 money=money, gain_per_money=per_money)  # fmt: skip
+        money = labels * per_label + taken / 3600 * rules.cost_per_hour
+    return Price(option=way, learner=learner, labels=labels, seconds=round(taken, 1), money=money,
+                 gain_per_money=gain / money if money else None)  # fmt: skip
+
+
+def seconds_of(way: str, learner: str, seconds: Mapping[CellName, float]) -> float:
+    """Of the cell that a way asks for: twice the labels, twice the network, both, or the cell that was measured."""
+    last = seconds[learner, max(n for name, n in seconds if name == learner)]
+    if way in ("more data", "both"):
+        return seconds_at_twice(seconds, learner) * (2 if way == "both" else 1)
+    return 2 * last if way == "bigger network" else last
 
 
 def seconds_at_twice(seconds: Mapping[CellName, float], learner: str) -> float:

@@ -1,6 +1,7 @@
 """What the curves do beside rising: the last step, where they cross, where they turn for the worse."""
 
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -21,9 +22,33 @@ def last_steps(study: Study, confidence: float) -> list[Json]:
         gain = study.estimate({after: 1 / doublings, before: -1 / doublings})
         if gain.n_replicates >= 2 and np.isfinite(gain.standard_error):
             low, high = gain.interval(confidence)
-            steps.append({"learner": learner, "from": before[1], "to": after[1],
-                          "gain": gain.mean, "low": low, "high": high})  # fmt: skip
+            low80, high80 = gain.interval(0.8)  # beside forecasts, which have such intervals
+            steps.append({"learner": learner, "from": before[1], "to": after[1], "gain": gain.mean, "low": low,
+                          "high": high, "low80": low80, "high80": high80})  # fmt: skip
     return steps
+
+
+def leads(study: Study, confidence: float) -> Json:
+    """Of every size the learner with the best mean, and whether it is certainly better than each other one
+    (intersection-union); nothing for a size where fewer than two learners have a usable fit."""
+    found: Json = {}
+    means = study.means()
+    for n in study.sizes:
+        here = sorted((name for name in study.learners if (name, n) in means), key=lambda name: -means[name, n])
+        if len(here) > 1:
+            gains = [study.estimate({(here[0], n): 1, (name, n): -1}) for name in here[1:]]
+            p = max(gain.p_above(0) if gain.n_replicates > 1 else 1.0 for gain in gains)
+            found[str(n)] = {"learner": here[0], "is_certain": p <= 1 - confidence}
+    return found
+
+
+def replicates(study: Study) -> Json:
+    """The values of each learner's usable replicates by size, in units of the metric."""
+    return {
+        learner: {str(n): [round(study.metric.signed(float(v)), 6) for v in study.cells[learner, n].values
+                           if np.isfinite(v)] for n in study.sizes if (learner, n) in study.cells}
+        for learner in study.learners
+    }  # fmt: skip
 
 
 def overtakes(study: Study, confidence: float) -> list[Json]:
@@ -51,6 +76,37 @@ def overtakes(study: Study, confidence: float) -> list[Json]:
                           "n_labels": middle, "low": low, "high": high, "smallest": sizes[0],
                           "largest": sizes[-1]})  # fmt: skip
     return overtaken
+
+
+def equal_quality(study: Study, simple: str, networks: Sequence[str], confidence: float) -> list[Json]:
+    """How many labels each learner needs to be as good as the simple one is at its best, and each network to be as good
+    as the next larger one is at its.
+
+    `of`: whose best cell, with `of_n_train` labels and `value` in the mean; `n_labels`, `low`, `high`: from where on
+    the learner's curve, a line in log n between sizes, stays above it in that share of the joint resamples, the
+    smallest size where it lies above it everywhere, None beyond its largest size. `times`, `times_low`, `times_high`:
+    what one label is worth, of_n_train / n_labels, None likewise.
+    """
+    known = [name for name in networks if any(cell[0] == name for cell in study.resamples)]
+    pairs = [(name, simple) for name in study.learners if name != simple] + list(pairwise(known))
+    return [found for learner, of in pairs if (found := _equal_quality(study, learner, of, confidence))]
+
+
+def _equal_quality(study: Study, learner: str, of: str, confidence: float) -> Json | None:
+    resamples, means = study.resamples, study.means()
+    best = max((cell for cell in resamples if cell[0] == of), key=lambda cell: means[cell], default=None)
+    sizes = [n for n in study.sizes if (learner, n) in resamples]
+    if best is None or len(sizes) < 2:
+        return None
+    lead = np.stack([resamples[learner, n] - resamples[best] for n in sizes])
+    places = _last_rise(np.log(sizes), lead)
+    tails = ((1 - confidence) / 2, 0.5, (1 + confidence) / 2)
+    low, middle, high = (_labels(float(q)) for q in np.quantile(places, tails, method="inverted_cdf"))
+    times = {name: best[1] / n if n else None for name, n in zip(("times_high", "times", "times_low"),
+                                                                 (low, middle, high), strict=True)}  # fmt: skip
+    return times | {"learner": learner, "of": of, "of_n_train": best[1], "value": study.metric.signed(means[best]),
+                    "n_labels": middle, "low": low, "high": high, "smallest": sizes[0],
+                    "largest": sizes[-1]}  # fmt: skip
 
 
 def _last_rise(log_sizes: Array, lead: Array) -> Array:

@@ -1,51 +1,31 @@
 """Draw the figures and write the report from what `evaluate` measured."""
 
 from stages.common import artefacts, params
-from stages.common.artefacts import FIGURES, PREPARED, RESULTS
+from stages.common.artefacts import FIGURES, RESULTS
 from stages.common.command import run
-from stages.common.records import load_records
-from stages.contract.advice import Advice
-from stages.contract.cells import MeasuredCell
-from stages.contract.claims import Claim
-from stages.contract.costs import Costs
-from stages.contract.dataset import Dataset
-from stages.plot import figures
+from stages.common.records import save_records
+from stages.plot import pages
+from stages.plot.figures.all import draw_all
+from stages.plot.language import Words
 from stages.plot.params import Plot
-from stages.plot.report import Written, render
-from stages.plot.results import Results
-from stages.plot.tables import class_table, forecast_table, table
+from stages.plot.story import measured
+from stages.plot.story.report import report_of
 
 
 def main() -> None:
     plot = params.load(Plot, "plot")
-    summary = artefacts.load_json(RESULTS / "metrics.json")
-    written = Written(
-        load_records(PREPARED / "dataset.json", Dataset),
-        load_records(RESULTS / "cells.json", list[MeasuredCell]),
-        load_records(RESULTS / "claims.json", list[Claim]),
-        load_records(RESULTS / "advice.json", Advice),
-        load_records(RESULTS / "costs.json", Costs),
-    )
-    results = Results(
-        artefacts.load_csv(RESULTS / "curves.csv"), artefacts.load_csv(RESULTS / "forecast.csv"),
-        frozenset((cell.learner, cell.n_train) for cell in written.cells if cell.marks),
-        summary["metric"], summary["metric_label"], summary["chance"], summary["constant"],
-    )  # fmt: skip
-    drawn = {}
-    for name, (title, draw) in figures.ALL.items():
-        svg = draw(results, plot)
-        artefacts.save_text(FIGURES / f"{name}.svg", svg)
-        drawn[name] = (title.format(metric=results.label), svg)
-    more = {
-        "answer": artefacts.load_text(RESULTS / "answer.txt"),
-        "summary": summary,
-        "shapes": artefacts.load_json(RESULTS / "shapes.json"),
-        "forecasts": forecast_table(results.forecasts, results.metric),
-        "classes": class_table(artefacts.load_csv(RESULTS / "classes.csv"), results.sizes),
-    }
-    page = render(drawn, table(results, plot), results.sizes, written, more)
-    artefacts.save_text(RESULTS / "report.html", page)
+    words, of = Words(plot.language), measured.load()
+    drawn = draw_all(of, words, plot)
+    report = report_of(of, words, [figure.picture for figure in drawn.values()])
+    for name, figure in drawn.items():
+        artefacts.save_text(FIGURES / f"{name}.svg", figure.svgs["wide"])
+        artefacts.save_bytes(FIGURES / f"{name}.png", figure.png)
+    artefacts.save_text(RESULTS / "report.html", pages.html(report, words, drawn))
+    artefacts.save_text(RESULTS / "report.md", pages.markdown(report, words))
+    save_records(RESULTS / "report.json", report)
+    artefacts.save_csv(RESULTS / "performance.csv", of.results.points(), ["learner", "labels", "value"])
+    artefacts.save_text(RESULTS / "answer.txt", pages.terminal(of, report, words))
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

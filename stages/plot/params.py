@@ -1,23 +1,16 @@
 """The `plot` section."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages.common.params import Section
 
-COLOR = r"^#[0-9a-fA-F]{6}$"
-
-
-class Style(Section):
-    label: str = Field(min_length=1)
-    color: str = Field(pattern=COLOR)
+COLOR = r"^#[0-9a-f]{6}$"
 
 
 class Plot(Section):
-    """The whole section."""
+    """colors: of learners whose colour is not to follow from their kind and place."""
 
-    style: dict[str, Style]
-    cycle: list[Annotated[str, Field(pattern=COLOR)]] = Field(min_length=1)
-    width: float = Field(gt=2, le=40)
-    height: float = Field(gt=2, le=40)
+    language: Literal["en", "ko"]
+    colors: dict[str, Annotated[str, Field(pattern=COLOR)]]

@@ -51,6 +51,13 @@ class Results:
                 found.append(Curve(learner, places, mean, low, high, is_marked))
         return found
 
+    def points(self) -> list[dict[str, str | int | float]]:
+        """Of the picture, for `dvc plots`."""
+        return [
+            {"learner": curve.learner, "labels": int(n), "value": mean}
+            for curve in self.curves(self.metric) for n, mean in zip(curve.x, curve.mean, strict=True)
+        ]  # fmt: skip
+
     def ahead(self, metric: str) -> list[Curve]:
         """Each learner's forecasts as a curve with its 80 % intervals; none for a learner without forecasts."""
         found = []

@@ -187,4 +187,4 @@ def data_card(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

@@ -26,7 +26,7 @@ from stages.common.processes import die_with_parent
 from stages.run import cluster, snapshot
 from stages.run.params import TimeLimit
 from stages.run.plan import Queue, Task, in_order, tasks_of, timed_out
-from stages.run.progress import Progress
+from stages.run.progress import Following, Progress
 from stages.run.warmth import Warmth
 
 try:
@@ -34,7 +34,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-LOG = Path(".dvc/tmp/stages.run.log")
+LOG = Path("run.log")
+ANSWER, REPORT = Path("results/answer.txt"), Path("results/report.html")
+NEXT = {"smoke": 'make repro OVERRIDES="scale=quick"', "quick": 'make repro OVERRIDES="scale=full"'}  # by scale
+SHARE = "git add params.yaml dvc.lock results && git commit, then dvc push"
 DVC = [sys.executable, "-m", "dvc"]
 
 
@@ -44,6 +47,9 @@ def main() -> None:
     parser.add_argument("--ray", metavar="ADDRESS", help="run the cells on this Ray cluster, through the DVC remote")
     parser.add_argument("--gpus", type=float, default=0.0, help="with --ray: of each cell; .5 lets two share one")
     parser.add_argument("--memory", type=float, default=2.0, help="with --ray: GB of each cell; default: 2")
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("--quiet", action="store_true", help="print nothing but errors and the answer")
+    loud.add_argument("--verbose", action="store_true", help=f"print DVC's own output as well, which goes to {LOG}")
     arguments = parser.parse_args()
     jobs: int = arguments.jobs
     if jobs < 1:
@@ -53,26 +59,35 @@ def main() -> None:
         cluster.check_remote()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     before, retried = due(), {task.name for task in timed_out_now()}
+    say = (lambda _: None) if arguments.quiet else partial(print, flush=True)
     if not before and not retried:
-        print("run: nothing has changed")
+        say("run: nothing has changed")
+        print_answer()
         return
     needs_cells = bool(retried or before - {"guard", "evaluate", "plot"}) and not arguments.ray
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("a", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth:
+    with LOG.open("a", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth, \
+            Following(LOG, arguments.verbose):  # fmt: skip
         take_turns(log)
-        print(f"run: DVC's own output goes to {LOG}", flush=True)
+        say(f"run: DVC's own output goes to {LOG.resolve()}")
         if before:
             reproduce(["subsample"], log)
         if again := sorted(retried - due()):
-            print(f"run: trying again what ran into a lower limit: {', '.join(again)}", flush=True)
+            say(f"run: trying again what ran into a lower limit: {', '.join(again)}")
             reproduce(["--force", "--single-item", *again], log, warmth.environment)
         tasks = tasks_now()
         if tasks and arguments.ray:
             on_cluster(tasks, arguments, log, warmth)
-        elif len(tasks) > 1 and (made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth)):
+        elif len(tasks) > 1 and (made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet)):
             dvc(["checkout", *made], log)
         reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
-    print(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
+    say(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
+    print_answer()
+
+
+def print_answer() -> None:
+    """What came out, where it is told whole, and the next command that may be of use."""
+    print(f"\n{ANSWER.read_text(encoding='utf-8')}The report: {REPORT.resolve()}")
+    print(f"Next: {NEXT.get(params.raw('scale.name'), SHARE)}")
 
 
 def take_turns(log: Any) -> None:
@@ -140,20 +155,20 @@ def on_cluster(tasks: list[Task], arguments: argparse.Namespace, log: Any, warmt
     asked = cluster.Asked(params.raw("train.threads"), arguments.gpus, arguments.memory)
     ray = cluster.connected(arguments.ray, asked)
     dvc(["push", "--run-cache", "guard", "prepare", "subsample"], log)
-    progress = Progress(tasks)
+    progress = Progress(tasks, arguments.quiet)
     with redirect_stdout(log), redirect_stderr(log):  # where ray tells of lost nodes
         cluster.run_on(ray, tasks, asked, warmth.of_cells, progress)
     dvc(["fetch", "--run-cache"], log)
 
 
-def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) -> list[str]:
+def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth, is_quiet: bool) -> list[str]:
     """All tasks, in so many work trees; which were made. Whatever ends it, finished cells are in the cache."""
     queue = Queue(tasks, n_workers)
     learners = {task.learner for task in tasks}
     tuned = sorted(learners - set(queue.tunings))
     trees = snapshot.work_trees(snapshot.commit_of_work_tree(), n_workers, tuned)
     workers = [Worker(tree, queue, warmth.environment, log) for tree in trees]
-    progress = Progress(tasks)
+    progress = Progress(tasks, is_quiet)
 
     def done() -> set[str]:
         return {task.name for task in tasks if any((tree / task.timing).is_file() for tree in trees)}
@@ -162,7 +177,7 @@ def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth) ->
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
-            progress.show(done())
+            progress.show(done(), sum(worker.is_alive() for worker in workers))
             time.sleep(0.5)
         progress.show(done(), is_last=True)
         return snapshot.take_over([task.name for task in in_order(tasks)], trees)

@@ -42,4 +42,4 @@ def pairs(n_draws: int, n_crossed: int) -> list[tuple[int, int]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, has_arguments=False)

@@ -14,7 +14,7 @@ Weights = dict[CellName, float]
 
 
 @dataclass(frozen=True)
-class _Ways:
+class OtherWays:
     """others: each way that the study has, with the sum of cells that it brought; lacking: names of those it has none
     of; unknown: sums of cells that there are but that cannot be compared."""
 
@@ -37,7 +37,7 @@ def reliable(study: Study, rules: Claims) -> Claim:
     scale: Weights = {(networks[1], last[1]): 1, (networks[0], last[0]): -1}
     if reason := missing(study, list(scale)):
         return claim("reliable", "not tested", reason)
-    ways = _ways(study, rules)
+    ways = other_ways(study, rules)
     if not ways.others:
         return claim("reliable", "not tested", f"the study has no other way: {', '.join(ways.lacking)} lack")
     gain = study.estimate(scale)
@@ -63,9 +63,9 @@ def reliable(study: Study, rules: Claims) -> Claim:
     )  # fmt: skip
 
 
-def _ways(study: Study, rules: Claims) -> _Ways:
+def other_ways(study: Study, rules: Claims) -> OtherWays:
     """Tuning and engineered features, and every learner that is neither these nor the simple one nor a network."""
-    n_last, largest = study.sizes[-1], rules.networks[-1]
+    n_last, largest = study.sizes[-1], rules.networks[-1] if rules.networks else ""
     tuned = {f"{largest}{TUNED}": 1.0, f"{largest}{LISTED_FIRST}": -1.0}
     taken = {rules.simple, *(name for pair in rules.engineered for name in pair), *study.networks}
     asked: dict[str, list[Weights]] = {
@@ -82,7 +82,7 @@ def _ways(study: Study, rules: Claims) -> _Ways:
         (name if len(sums) == 1 else f"{name}, {next(iter(weights))[0]}", weights)
         for name, sums in known.items() for weights in sums
     ]  # fmt: skip
-    return _Ways(others, [name for name, sums in known.items() if not sums], unknown)
+    return OtherWays(others, [name for name, sums in known.items() if not sums], unknown)
 
 
 def _minus(first: Mapping[CellName, float], second: Mapping[CellName, float]) -> Weights:

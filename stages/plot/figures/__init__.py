@@ -1,0 +1,1 @@
+"""The figures, each in two layouts, as SVG with real text and as PNG."""

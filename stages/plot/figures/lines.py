@@ -1,0 +1,257 @@
+"""Lines: the chapter's picture beside the chapter's own sketch, error against labels and against compute, forecasts."""
+
+import textwrap
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from stages.plot.figures.drawing import Pen, draw_curve, fit_height, name_ends, note, plain_y, size_axis
+from stages.plot.figures.looks import GRID, NETWORKS, SOFT, TRADITIONAL
+from stages.plot.language import capital, count, short, value
+from stages.plot.results import Curve
+
+FEW = 5  # replicates, up to which they are drawn as points
+DECADES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def performance(pen: Pen) -> Figure:
+    """The chapter's picture, and two places to look at: where the simple one flattens, where a network overtakes."""
+    figure, (axes,) = pen.blank()
+    results = pen.of.results
+    curves = results.curves(results.metric)
+    for curve in curves:
+        draw_curve(axes, curve, pen.looks[curve.learner])
+        draw_replicates(axes, curve, pen)
+    size_axis(axes, pen.of.sizes, pen.words("figures.performance.x"), pen.layout.is_narrow)
+    axes.set_title(pen.label, loc="left", color=SOFT)
+    fit_height(axes, *_values(curves))
+    plain_y(axes)
+    leave_room(figure, pen)
+    mark_places(axes, curves, pen)
+    name_ends(axes, [(curve.learner, curve.mean[-1]) for curve in curves], pen.looks, pen.layout.is_narrow)
+    note(figure, pen.words("figures.performance.chance", chance=value(results.chance[results.metric])))
+    return figure
+
+
+def performance_found(pen: Pen) -> str:
+    last = pen.of.sizes[-1]
+    means = pen.of.means(last)
+    if not means:
+        return pen.words("headline.failed")
+    (best, top), *others = means.items()
+    name = "figures.performance.found" if others else "figures.performance.alone"
+    return pen.words(name, n=count(last), best=pen.words.learner(best), value=value(top),
+                     order=", ".join(pen.words.learner(other) for other, _ in others))  # fmt: skip
+
+
+def draw_replicates(axes: Axes, curve: Curve, pen: Pen) -> None:
+    """Single replicates as faint points where there are few."""
+    of_learner = pen.of.shapes["replicates"].get(curve.learner, {})
+    for n, values in of_learner.items():
+        if 1 < len(values) <= FEW:
+            axes.plot([int(n)] * len(values), values, marker=".", markersize=2.6, linestyle="none", alpha=0.45,
+                      color=pen.looks[curve.learner].color)  # fmt: skip
+
+
+def flattens_at(pen: Pen) -> tuple[str, int] | None:
+    """The simple learner and the size from which on no doubling brings it the least gain, where it clearly flattens."""
+    claim = next((claim for claim in pen.of.claims if claim.id == "plateau"), None)
+    if claim is None or claim.verdict != "supported" or claim.evidence.learner is None:
+        return None
+    learner = claim.evidence.learner
+    curve = next((c for c in pen.of.results.curves(pen.of.results.metric) if c.learner == learner), None)
+    if curve is None or len(curve.x) < 2:
+        return None
+    steps = np.abs(np.diff(curve.mean)) / np.diff(np.log2(curve.x))
+    place = len(steps)
+    while place and steps[place - 1] < pen.of.least:
+        place -= 1
+    return (learner, int(curve.x[place])) if place < len(steps) else None
+
+
+def overtakes_at(pen: Pen) -> tuple[str, int, int] | None:
+    """The largest network and the sizes between which it overtakes the simple learner for good."""
+    network = pen.of.networks[-1] if pen.of.networks else ""
+    level = pen.of.summary["confidence"]
+    for item in pen.of.shapes["overtakes"]:
+        n = item["n_labels"]
+        if item["network"] == network and n and n > item["smallest"] and item["probability"] >= level:
+            after = min(size for size in pen.of.sizes if size >= n)
+            return network, max(size for size in pen.of.sizes if size < after), after
+    return None
+
+
+def mark_places(axes: Axes, curves: list[Curve], pen: Pen) -> None:
+    """The two places, by rule, each with its words near the line."""
+    by_name = {curve.learner: curve for curve in curves}
+    height = abs(axes.get_ylim()[1] - axes.get_ylim()[0])
+    if (flat := flattens_at(pen)) is not None:
+        learner, n = flat
+        y = by_name[learner].mean[list(by_name[learner].x).index(n)]
+        axes.annotate(pen.words("figures.performance.flattens"), (n, y), (n, y - 0.13 * height), color=SOFT,
+                      ha="center", va="top",
+                      arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.8, "shrinkB": 4})  # fmt: skip
+    if (found := overtakes_at(pen)) is not None:
+        network, low, high = found
+        told = pen.words(
+            "figures.performance.overtakes", network=pen.words.learner(network), low=short(low), high=short(high)
+        )
+        axes.axvspan(low, high, color=GRID, alpha=0.45, linewidth=0)
+        is_left = low * high <= pen.of.sizes[0] * pen.of.sizes[-1]  # of the middle of the axis
+        axes.text(low if is_left else high, 1.0, textwrap.fill(told, 22 if pen.layout.is_narrow else 60), color=SOFT,
+                  ha="left" if is_left else "right", va="top", parse_math=False,
+                  transform=axes.get_xaxis_transform())  # fmt: skip
+
+
+def sketch(pen: Pen) -> Figure:
+    """The chapter's own picture, redrawn: what is promised."""
+    figure, (axes,) = pen.blank(0.8)
+    if not pen.layout.is_narrow:
+        figure.set_size_inches(2.9, pen.layout.height)
+    x = np.linspace(0, 1, 60)
+    names = ("large", "medium", "small", "traditional")
+    colors = (NETWORKS[2], NETWORKS[1], NETWORKS[0], TRADITIONAL[0])
+    for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+        y = (0.98 - 0.2 * i) * (1 - np.exp(-x * (2.2 + 0.9 * i))) / (1 - np.exp(-(2.2 + 0.9 * i)))
+        is_network = name != "traditional"
+        axes.plot(x, y, color=color, linewidth=3 - 0.6 * i if is_network else 1.8,
+                  linestyle="solid" if is_network else (0, (4.0, 1.6)))  # fmt: skip
+        axes.text(0.98, y[-1] - 0.06, capital(pen.words(f"figures.sketch.{name}")), color=color, ha="right", va="top",
+                  parse_math=False)  # fmt: skip
+    axes.set(xticks=[], yticks=[], xlim=(0, 1.0), ylim=(0, 1.08))
+    axes.set_xlabel(pen.words("figures.sketch.x") + " →")
+    axes.set_title(pen.words("figures.sketch.y"), loc="left", color=SOFT)
+    figure.subplots_adjust(left=0.04, right=0.98, bottom=0.14, top=0.9)
+    return figure
+
+
+def error(pen: Pen) -> Figure:
+    """A power law is a straight line."""
+    figure, (axes,) = pen.blank()
+    curves = pen.of.results.curves("error")
+    for curve in curves:
+        draw_curve(axes, curve, pen.looks[curve.learner])
+    size_axis(axes, pen.of.sizes, pen.words("figures.performance.x"), pen.layout.is_narrow)
+    _log_error(axes, curves, pen)
+    leave_room(figure, pen)
+    name_ends(axes, [(curve.learner, curve.mean[-1]) for curve in curves], pen.looks, pen.layout.is_narrow)
+    note(figure, pen.words("figures.performance.chance", chance=value(pen.of.results.chance["error"])))
+    return figure
+
+
+def error_found(pen: Pen) -> str:
+    last = [(curve.mean[-1], curve.learner) for curve in pen.of.results.curves("error")
+            if curve.x[-1] == pen.of.sizes[-1]]  # fmt: skip
+    if not last:
+        return pen.words("headline.failed")
+    lowest, best = min(last)
+    return pen.words(
+        "figures.error.found", n=count(pen.of.sizes[-1]), value=value(lowest), best=pen.words.learner(best)
+    )
+
+
+def compute(pen: Pen) -> Figure:
+    """Each point bears its number of labels where there is room: the first and the last of a line."""
+    figure, (axes,) = pen.blank()
+    curves = pen.of.results.curves("error", "train_flops")
+    for curve in curves:
+        draw_curve(axes, curve, pen.looks[curve.learner], has_ends=False)
+    axes.set_xscale("log")
+    axes.set_xlabel(pen.words("figures.compute.x"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _power(x)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    _log_error(axes, curves, pen)
+    leave_room(figure, pen)
+    for curve in curves:
+        sizes = [row["n_train"] for row in pen.of.results.rows if row["learner"] == curve.learner
+                 and row["metric"] == "error" and row["mean"] and row["train_flops"]]  # fmt: skip
+        for i in sorted({0, len(curve.x) - 1}):
+            axes.annotate(short(int(sizes[i])), (curve.x[i], curve.mean[i]), xytext=(0, 5), ha="center",
+                          textcoords="offset points", color=pen.looks[curve.learner].color)  # fmt: skip
+    name_ends(axes, [(curve.learner, curve.mean[-1]) for curve in curves], pen.looks, pen.layout.is_narrow)
+    return figure
+
+
+def compute_found(pen: Pen) -> str:
+    points = [(y, curve.learner, x) for curve in pen.of.results.curves("error", "train_flops")
+              for x, y in zip(curve.x, curve.mean, strict=True)]  # fmt: skip
+    if not points:
+        return pen.words("headline.failed")
+    lowest, best, flops = min(points)
+    return pen.words("figures.compute.found", value=value(lowest), best=pen.words.learner(best), flops=f"{flops:.1e}")
+
+
+def forecast(pen: Pen) -> Figure:
+    """Small multiples: the full band, the forecast's fan, and what a forecast from half the labels said."""
+    results = pen.of.results
+    curves, ahead = results.curves(results.metric), {c.learner: c for c in results.ahead(results.metric)}
+    n_columns = 2 if pen.layout.is_narrow else 3
+    n_rows = max(1, -(-len(curves) // n_columns))
+    figure, panels = pen.blank((0.42 if pen.layout.is_narrow else 0.52) * n_rows + 0.16, n_columns, n_rows)
+    sizes = [n for curve in [*curves, *ahead.values()] for n in curve.x]
+    means = [v for curve in [*curves, *ahead.values()] for v in curve.mean]
+    bands = [v for curve in [*curves, *ahead.values()] for v in [*curve.low, *curve.high]]
+    for axes, curve in zip(panels, curves, strict=False):
+        look = pen.looks[curve.learner]
+        axes.fill_between(curve.x, curve.low, curve.high, color=look.color, alpha=0.2, linewidth=0)
+        draw_curve(axes, curve, look, has_ends=False)
+        if (then := ahead.get(curve.learner)) is not None:
+            x, y = [curve.x[-1], *then.x], [curve.mean[-1], *then.mean]
+            axes.fill_between(x, [curve.mean[-1], *then.low], [curve.mean[-1], *then.high], color=look.color, alpha=0.2,
+                              linewidth=0)  # fmt: skip
+            axes.plot(x, y, color=look.color, linewidth=1.4, linestyle=(0, (2.5, 1.5)))
+        for row in results.forecasts:
+            is_half = row["kind"] == "backtest" and int(row["n_train"]) == 2 * int(row["largest_seen"])
+            if is_half and (row["learner"], row["metric"]) == (curve.learner, results.metric):
+                axes.plot([int(row["n_train"])], [float(row["predicted"])], marker="D", markersize=5, color=look.color,
+                          markerfacecolor="none", linestyle="none")  # fmt: skip
+        size_axis(axes, [min(sizes), np.sqrt(min(sizes) * max(sizes)), max(sizes)], "", is_narrow=False)
+        axes.set_xticks([min(sizes), pen.of.sizes[-1], max(sizes)],
+                        [short(int(n)) for n in (min(sizes), pen.of.sizes[-1], max(sizes))])  # fmt: skip
+        axes.set_xlim(min(sizes) / 1.2, max(sizes) * 1.3)
+        axes.set_title(look.label if len(look.label) <= 24 else f"{look.label[:23]}…", loc="left", color=look.color,
+                       parse_math=False)  # fmt: skip
+        fit_height(axes, means, bands)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        if list(panels).index(axes) % n_columns:
+            axes.set_yticklabels([])
+    for axes in panels[len(curves) :]:
+        axes.set_visible(False)
+    height = figure.get_size_inches()[1]
+    figure.subplots_adjust(left=0.13 if pen.layout.is_narrow else 0.07, right=0.97, bottom=0.3 / height,
+                           top=1 - 0.3 / height, wspace=0.14, hspace=0.42)  # fmt: skip
+    return figure
+
+
+def leave_room(figure: Figure, pen: Pen) -> None:
+    """For names right of the lines, the axis below and a note under it."""
+    figure.subplots_adjust(left=0.15 if pen.layout.is_narrow else 0.085, right=0.7 if pen.layout.is_narrow else 0.765,
+                           bottom=0.19, top=0.92)  # fmt: skip
+
+
+def _power(x: float) -> str:
+    """1e12 as 10¹²."""
+    return "10" + str(round(np.log10(x))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _log_error(axes: Axes, curves: list[Curve], pen: Pen) -> None:
+    axes.set_yscale("log")
+    means, bands = _values(curves)
+    fit_height(axes, means, bands, is_log=True)
+    plain_y(axes)
+    low, high = axes.get_ylim()
+    if high < 4 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+    else:
+        axes.set_yticks([tick for tick in DECADES if low <= tick <= high])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.set_title(capital(pen.words("figures.error.y")), loc="left", color=SOFT)
+
+
+def _values(curves: list[Curve]) -> tuple[list[float], list[float]]:
+    return (
+        [v for curve in curves for v in curve.mean],
+        [v for curve in curves for v in [curve.low[0], curve.low[-1], curve.high[0], curve.high[-1]]],
+    )

@@ -1,0 +1,85 @@
+"""The words of a language, and numbers as a reader reads them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+STRINGS = Path(__file__).with_name("strings")
+MINUS, NONE, SPACE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
+
+
+class Words:
+    """The sentences of one language.
+
+    Called with a dotted name and what is put in: {learner} is put in as it is, {Learner} with a capital letter.
+    """
+
+    def __init__(self, language: str):
+        self.language = language
+        self.content: dict[str, Any] = yaml.safe_load((STRINGS / f"{language}.yaml").read_text(encoding="utf-8"))
+
+    def __call__(self, name: str, **values: str) -> str:
+        found: Any = self.content
+        for part in name.split("."):
+            found = found[part]
+        return found.format(**values, **{key.capitalize(): capital(value) for key, value in values.items()})
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.content[name]
+        return found
+
+    def chance(self, p: float) -> str:
+        """A probability is never told as certain."""
+        if 0.01 <= p <= 0.99:
+            return f"{100 * p:.0f}{SPACE}%"
+        return self("numbers.less" if p < 0.01 else "numbers.more", p=f"{1 if p < 0.01 else 99}{SPACE}%")
+
+    def range(self, low: str, high: str) -> str:
+        return self("numbers.range", low=low, high=high)
+
+    def interval(self, shown: Callable[[float], str], middle: float, low: float, high: float) -> str:
+        return f"{shown(middle)} ({self.range(shown(low), shown(high))})"
+
+    def learner(self, name: str) -> str:
+        """One name per learner, everywhere."""
+        known: Mapping[str, str] = self.content["learners"]
+        return known.get(name, name.replace("_", " "))
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def count(n: float) -> str:
+    """Such as 65,536."""
+    return f"{n:,.0f}"
+
+
+def short(n: float) -> str:
+    """Such as 64k for 65,536, 1M for 1,048,576, 10k for 10,000."""
+    for unit in (1024, 1000):
+        if n % unit**2 == 0:
+            return f"{n // unit**2:.0f}M"
+        if n % unit == 0:
+            return f"{n // unit:.0f}k"
+    return f"{n / 1e6:.3g}M" if n >= 1e6 else f"{n / 1e3:.3g}k" if n >= 10_000 else f"{n:,.0f}"
+
+
+def value(x: float) -> str:
+    return f"{x:.4f}".replace("-", MINUS)
+
+
+def gain(x: float) -> str:
+    """Signed; a difference that rounds to nothing has no sign."""
+    text = f"{x:+.4f}"
+    return text[1:] if float(text) == 0 else text.replace("-", MINUS)
+
+
+def confidence(c: float) -> str:
+    return f"{100 * c:g}{SPACE}%"
+
+
+def seconds(s: float) -> str:
+    return f"{s:.1f}" if s < 10 else f"{s:,.0f}"

@@ -1,0 +1,93 @@
+"""The report as a page, as Markdown and as a few lines for a terminal."""
+
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from stages.contract.report import Report, Table
+from stages.plot.figures.all import ALL, Drawn
+from stages.plot.figures.looks import css
+from stages.plot.language import Words, confidence, value
+from stages.plot.story.measured import Measured
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+WIDTH, LINES = 80, 12  # of the terminal's answer
+ORDER = ("supported", "refuted", "inconclusive", "not tested")
+
+
+def html(report: Report, words: Words, drawn: Mapping[str, Drawn]) -> str:
+    """Every value is escaped; figures stand in the page: the file needs nothing else."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    figures = {name: {"picture": figure.picture, **figure.inline} for name, figure in drawn.items()}
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        report=report, words=words, figures=figures, own=list(ALL), light=css("light"), dark=css("dark")
+    )
+
+
+def markdown(report: Report, words: Words) -> str:
+    """For pull requests: the answer, ways, statements, the picture and the table of means."""
+    answer = report.answer
+    lines = [f"# {_plain(report.title)}", _plain(report.studied), f"**{_plain(answer.headline)}**",
+             *map(_plain, answer.sentences), *map(_plain, answer.interval)]  # fmt: skip
+    lines += [f"## {words('headings.holds')}",
+              "\n".join(f"- {_plain(item.what)}: {_plain(item.text)}" for item in answer.holds)]  # fmt: skip
+    if report.marked or report.warnings:
+        lines.append("\n".join(f"- {_plain(line)}" for line in [*report.marked, *report.warnings]))
+    lines += [f"## {words('headings.ways')}", _table(report.ways.table), *map(_plain, report.ways.notes)]
+    first = report.pictures[0]
+    lines += [f"## {words('headings.picture')}", f"![{_plain(first.found)}](figures/{first.name}.svg)"]
+    told = (f"- {s.symbol} **{s.word}**: {_plain(s.title)} {_plain(s.text)}" for s in report.statements)
+    lines += [f"## {words('headings.statements')}", "\n".join(told)]
+    lines += [f"## {words('headings.equal')}", *map(_plain, report.equal), *map(_table, report.equal_tables)]
+    lines += [f"## {words('headings.forecast')}", *map(_plain, report.forecast), *map(_table, report.forecast_tables)]
+    lines += [f"## {words('headings.tables')}", *map(_table, report.tables)]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _table(table: Table) -> str:
+    head = f"| {' | '.join(map(_plain, table.head))} |"
+    rows = [f"| {' | '.join(map(_plain, row))} |" for row in table.rows]
+    return "\n".join([_plain(table.caption), "", head, "|" + "---|" * len(table.head), *rows])
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: names from a user's file may hold anything."""
+    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~$" else c for c in text)
+    return " ".join(escaped.split())
+
+
+def terminal(of: Measured, report: Report, words: Words) -> str:
+    """At most 12 lines of 80 columns: the answer, who is best, what it holds for, verdicts counted, marks."""
+    counted = {verdict: sum(s.verdict == verdict for s in report.statements) for verdict in ORDER}
+    told = ", ".join(f"{n} {words.section('verdicts')[verdict]['word']}" for verdict, n in counted.items() if n)
+    holds = "; ".join(item.text for item in report.answer.holds[:2])
+    paragraphs = [report.answer.headline]
+    best = of.summary["learners"].get(of.advice.best_learner or "")
+    if best and best["low"] is not None:
+        paragraphs.append(words(
+            "terminal.best", best=words.learner(of.advice.best_learner or ""), value=value(best["mean"]),
+            metric=of.metric, low=value(best["low"]), high=value(best["high"]),
+            confidence=confidence(of.summary["confidence"]),
+        ))  # fmt: skip
+    paragraphs += [words("terminal.holds", text=holds), words("terminal.verdicts", text=told)]
+    n_marked = sum(bool(cell.marks) for cell in of.cells)
+    if n_marked:
+        paragraphs.append(words("terminal.marked", n=str(n_marked), all=str(len(of.cells))))
+    lines = [line for text in paragraphs for line in _wrapped(text)]
+    return "\n".join(lines[:LINES]) + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of the terminal's width, in which Korean letters take two columns each; later ones indented."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1].strip() and _columns(f"{lines[-1]} {word}") > WIDTH:
+            lines.append(" ")
+        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return lines
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

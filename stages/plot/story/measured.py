@@ -1,0 +1,76 @@
+"""All that `prepare` and `evaluate` wrote, read once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.common import artefacts
+from stages.common.artefacts import PREPARED, RESULTS, Json
+from stages.common.records import load_records
+from stages.contract.advice import Advice, Option, OptionName
+from stages.contract.cells import MeasuredCell
+from stages.contract.claims import Claim
+from stages.contract.costs import Costs
+from stages.contract.dataset import Dataset
+from stages.plot.results import Results
+
+
+@dataclass(frozen=True)
+class Measured:
+    """summary: metrics.json; shapes: shapes.json; classes: rows of classes.csv."""
+
+    card: Dataset
+    cells: list[MeasuredCell]
+    claims: list[Claim]
+    advice: Advice
+    costs: Costs
+    summary: Json
+    shapes: Json
+    results: Results
+    classes: list[Mapping[str, str]]
+
+    @property
+    def metric(self) -> str:
+        return str(self.summary["metric_label"])
+
+    @property
+    def sizes(self) -> list[int]:
+        return self.results.sizes
+
+    @property
+    def least(self) -> float:
+        """The smallest gain worth having."""
+        return float(self.summary["smallest_gain"])
+
+    @property
+    def networks(self) -> list[str]:
+        """From small to large, by their parameters at the largest size."""
+        sizes = {cell.learner: max(cell.n_parameters or [0]) for cell in self.cells if cell.kind == "network"}
+        return sorted(sizes, key=lambda name: sizes[name])
+
+    def option(self, name: OptionName) -> Option | None:
+        return next((option for option in self.advice.options if option.option == name), None)
+
+    def means(self, n_train: int) -> dict[str, float]:
+        """Of the picture's metric by learner, those without a usable fit left out, the best first."""
+        sign = -1 if self.summary["higher_is_better"] else 1
+        rows = [row for row in self.results.rows if row["metric"] == self.results.metric and row["mean"]]
+        found = {row["learner"]: float(row["mean"]) for row in rows if int(row["n_train"]) == n_train}
+        return dict(sorted(found.items(), key=lambda item: sign * item[1]))
+
+
+def load() -> Measured:
+    summary = artefacts.load_json(RESULTS / "metrics.json")
+    cells = load_records(RESULTS / "cells.json", list[MeasuredCell])
+    results = Results(
+        artefacts.load_csv(RESULTS / "curves.csv"), artefacts.load_csv(RESULTS / "forecast.csv"),
+        frozenset((cell.learner, cell.n_train) for cell in cells if cell.marks),
+        summary["metric"], summary["metric_label"], summary["chance"], summary["constant"],
+    )  # fmt: skip
+    classes: list[Any] = artefacts.load_csv(RESULTS / "classes.csv")
+    return Measured(
+        load_records(PREPARED / "dataset.json", Dataset), cells,
+        load_records(RESULTS / "claims.json", list[Claim]),
+        load_records(RESULTS / "advice.json", Advice), load_records(RESULTS / "costs.json", Costs),
+        summary, artefacts.load_json(RESULTS / "shapes.json"), results, classes,
+    )  # fmt: skip

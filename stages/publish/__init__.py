@@ -1,0 +1,1 @@
+"""Keeps a study in docs/studies, and tells all of them side by side."""

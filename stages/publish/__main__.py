@@ -1,0 +1,72 @@
+"""Keep this study in docs/studies/NAME: its report, figures and csv files; and tell all kept studies side by side.
+
+    python -m stages.publish NAME
+
+docs/studies/README.md gets the table of the chapter's statements against all studies: one study proves nothing about a
+chapter.
+"""
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+from stages.common import artefacts, params
+from stages.common.artefacts import FIGURES, RESULTS
+from stages.common.command import run
+from stages.common.errors import InputError
+
+STUDIES = Path("docs/studies")
+KEPT = ("report.md", "curves.csv", "forecast.csv", "classes.csv", "claims.json", "metrics.json", "advice.json")
+SIGNS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not tested": " "}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.publish", description="Keep this study in docs/studies.")
+    parser.add_argument("name", help="of the study: a-z, 0-9 and _")
+    name: str = parser.parse_args().name
+    if not re.fullmatch(r"[a-z0-9_]+", name):
+        raise InputError(f"{name!r} is no name of a study; use a-z, 0-9 and _")
+    missing = [kept for kept in KEPT if not (RESULTS / kept).is_file()]
+    if missing:
+        raise InputError(f"{RESULTS / missing[0]} is missing; run `dvc repro` first")
+    folder = STUDIES / name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(FIGURES, folder / "figures", ignore=shutil.ignore_patterns("*.png"))
+    for kept in KEPT:
+        shutil.copy(RESULTS / kept, folder / kept)
+    overrides = params.raw("compose.overrides")
+    artefacts.save_json(folder / "how.json", {"overrides": list(overrides), "scale": params.raw("scale.name")})
+    artefacts.save_text(STUDIES / "README.md", told())
+    print(f"publish: {folder} written; {STUDIES / 'README.md'} tells all studies")
+
+
+def told() -> str:
+    """All kept studies side by side, as Markdown."""
+    folders = sorted(path.parent for path in STUDIES.glob("*/claims.json"))
+    summaries = {folder.name: artefacts.load_json(folder / "metrics.json") for folder in folders}
+    claims = {folder.name: artefacts.load_json(folder / "claims.json") for folder in folders}
+    how = {folder.name: artefacts.load_json(folder / "how.json") for folder in folders}
+    lines = ["# Studies", "", "Written by `python -m stages.publish`. One study proves nothing about a chapter; these are all that were kept.", ""]
+    lines += ["| the chapter says | " + " | ".join(f"[{name}]({name}/report.md)" for name in claims) + " |"]
+    lines += ["|---|" + "---|" * len(claims)]
+    statements = {claim["id"]: claim["statement"] for of_study in claims.values() for claim in of_study}
+    verdicts = {name: {claim["id"]: claim["verdict"] for claim in of_study} for name, of_study in claims.items()}
+    for key, statement in statements.items():
+        row = [f"{SIGNS[verdicts[name].get(key, 'not tested')]} {verdicts[name].get(key, '')}" for name in claims]
+        lines.append(f"| {statement} | " + " | ".join(row) + " |")
+    lines += ["", "| study | labels | judged by | best with most labels | advice | composed with |", "|---|---|---|---|---|---|"]
+    for name, summary in summaries.items():
+        learners = {key: of for key, of in summary["learners"].items() if of["mean"] is not None}
+        sign = -1 if summary["higher_is_better"] else 1
+        best = min(learners, key=lambda key: sign * learners[key]["mean"], default="none")
+        value = f"{best} {learners[best]['mean']:.4f}" if learners else "none"
+        n_last = max((of["n_train"] for of in learners.values()), default=0)
+        overrides = " ".join(how[name]["overrides"]) or "the default"
+        lines.append(f"| [{name}]({name}/report.md) | {n_last:,} | {summary['metric_label']} | {value} | "
+                     f"{summary['advice']} | `{overrides}` |")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,252 @@
+"""What the report says of studies whose truth is planted: read off the page and compared with the truth."""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.evaluate.__main__ import main as evaluate
+from stages.plot.__main__ import main as plot
+from stages.plot.language import STRINGS
+from tests.planted import Planted, power, write
+
+SIZES = (512, 1024, 2048, 4096, 8192, 16384)
+NETWORKS = {"small_nn": 1_000, "medium_nn": 4_000, "large_nn": 16_000}
+FLAT = [0.8] * 6
+
+
+class Page(HTMLParser):
+    """The text of elements by id or class, of tables by the id of their caption, of statements by their id."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, str] = {}
+        self.verdicts: dict[str, str] = {}
+        self.tables: dict[str, list[list[str]]] = {}
+        self.table = ""
+        self.feed(text)
+
+    VOID = ("meta", "input", "br", "link")
+
+    def handle_starttag(self, tag, attrs):
+        said = {key: value or "" for key, value in attrs}
+        if tag not in self.VOID:
+            self.open.append((tag, said))
+        if tag == "caption":
+            self.table = said["id"]
+            self.tables[self.table] = []
+        if tag == "tr" and self.table:
+            self.tables[self.table].append([])
+        if tag in ("th", "td") and self.table:
+            self.tables[self.table][-1].append("")
+        if "data-statement" in said:
+            self.verdicts[said["data-statement"]] = said["data-verdict"]
+
+    def handle_endtag(self, tag):
+        if tag == "table":
+            self.table = ""
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        for tag, said in self.open:
+            for name in (said.get("id"), *said.get("class", "").split(), said.get("data-statement")):
+                if name:
+                    self.texts[name] = self.texts.get(name, "") + data
+            if tag in ("th", "td") and self.table:
+                pass
+        if self.table and self.open and any(tag in ("th", "td") for tag, _ in self.open):
+            self.tables[self.table][-1][-1] += data
+
+
+@pytest.fixture
+def page_of(set_params, default_params) -> Callable[..., Page]:
+    def made(of: Planted, language: str = "en", **advice: object) -> Page:
+        set_params(**write(of, default_params, language, **advice))
+        evaluate()
+        plot()
+        return Page(Path("results/report.html").read_text(encoding="utf-8"))
+
+    return made
+
+
+def number(text: str) -> float:
+    return float(text.replace("\N{MINUS SIGN}", "-").replace(",", ""))
+
+
+def gains(row: list[str]) -> tuple[float, float, float]:
+    """Gain, low and high of a row of the ways to improve, over whom it says."""
+    found = re.findall(r"[+\N{MINUS SIGN}]?\d+\.\d{4}", row[1])
+    middle, low, high = map(number, found[:3])
+    assert low <= middle <= high
+    return middle, low, high
+
+
+def networks(*curves: list[float]) -> dict[str, list[float]]:
+    return dict(zip(NETWORKS, curves, strict=True))
+
+
+RISING = power(SIZES, 0.05, 0.3, 0.4)
+BY_SIZE = [power(SIZES, 0.02 + extra, 0.001, 0.4) for extra in (0.2, 0.1, 0.05)]
+BOTH = [power(SIZES, 0.01 + extra, 0.2, 0.45) for extra in (0.16, 0.08, 0.04)]
+
+
+def test_where_more_data_pays_and_a_bigger_network_does_not(page_of):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(RISING, RISING, RISING)}, NETWORKS))
+    assert page.texts["headline"] == "More labels will probably help. A bigger network probably will not."
+    first = page.texts["sentence"]
+    truth = power([SIZES[0], 2 * SIZES[-1]], 0.05, 0.3, 0.4)[1] - RISING[-1]
+    told = number(re.search(r"should bring ([^ ]+) Accuracy", first)[1])
+    low, high = map(number, re.search(r"goes from (\S+) to (\S+),", first).groups())
+    assert low <= truth <= high
+    assert abs(told - truth) < 0.005
+    assert "With 32,768 labels instead of 16,384" in first
+    assert page.verdicts["plateau"] == "supported"
+    assert page.verdicts["small_network"] == "supported"
+    rows = {row[0].split(",")[0].split(":")[0]: row for row in page.tables["ways-table"][1:]}
+    assert gains(rows["Twice the labels"])[0] > 0.0025
+    assert rows["Twice the labels"][4] == "16,384"
+
+
+def test_where_a_bigger_network_pays_and_more_data_does_not(page_of):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(*BY_SIZE)}, NETWORKS))
+    assert page.texts["headline"] == "A bigger network will probably help. More labels probably will not."
+    assert page.verdicts["bigger_network"] == "supported"
+    rows = page.tables["ways-table"][1:]
+    assert [row[0] for row in rows if row[0].startswith("A network twice")]
+    assert gains(next(row for row in rows if row[0].startswith("A network twice")))[0] > 0.0025
+    assert abs(gains(next(row for row in rows if row[0].startswith("Twice the labels, for")))[0]) < 0.0025
+    order = [gains(row)[0] for row in rows]
+    assert order == sorted(order, reverse=True)
+
+
+def test_where_both_pay(page_of):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS))
+    assert page.texts["headline"] == "More labels and a bigger network will both probably help."
+    assert page.verdicts["both_scales"] == "supported"
+
+
+def test_where_neither_pays(page_of):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks([0.9] * 6, [0.9] * 6, [0.9] * 6)}, NETWORKS))
+    assert page.texts["headline"] == "Neither more labels nor a bigger network is likely to help."
+    assert page.verdicts["bigger_network"] == "refuted"
+
+
+def test_where_it_cannot_be_told(page_of):
+    wild = Planted(SIZES, {"simple": FLAT, **networks(RISING, RISING, RISING)}, NETWORKS, spread=0.03, n_test=300)
+    page = page_of(wild)
+    assert "cannot be told yet" in page.texts["headline"]
+
+
+def test_where_the_simple_learner_is_enough(page_of):
+    page = page_of(Planted(SIZES, {"simple": [0.9] * 6, **networks([0.88] * 6, [0.88] * 6, [0.88] * 6)}, NETWORKS))
+    assert page.texts["headline"].startswith("Simple is enough. Neither")
+    assert "that no learner" in page.texts["sentence"].lower()
+
+
+def test_where_the_best_is_no_network(page_of):
+    better = power(SIZES, 0.02, 0.3, 0.4)
+    page = page_of(Planted(SIZES, {"simple": FLAT, "forest": better, **networks(RISING, RISING, RISING)}, NETWORKS))
+    assert "today's best (forest, " in page.texts["sentence"]
+    assert page.verdicts["both_scales"] == "refuted"
+    rows = page.tables["ways-table"][1:]
+    taken = next(row for row in rows if row[0].startswith("Another learner: forest"))
+    _, low, high = gains(taken)
+    assert low <= better[-1] - 0.8 <= high
+    assert taken[2] == "Simple"
+
+
+def test_one_learner(page_of):
+    page = page_of(Planted(SIZES, {"simple": RISING}))
+    assert page.texts["headline"] == "More labels will probably help. A bigger network was not studied."
+    assert set(page.verdicts.values()) <= {"not tested", "refuted", "inconclusive"}
+
+
+def test_one_size(page_of):
+    page = page_of(Planted((512,), {"simple": [0.8], **networks([0.8], [0.85], [0.9])}, NETWORKS))
+    assert page.texts["headline"].startswith("Whether a bigger network helps") or "too small" in page.texts["headline"]
+    assert page.verdicts["plateau"] == "not tested"
+
+
+def test_no_fit_at_all(page_of):
+    curves = {"simple": FLAT, **networks(*BOTH)}
+    page = page_of(Planted(SIZES, curves, NETWORKS, failed=frozenset(curves)))
+    assert page.texts["headline"].startswith("This study cannot answer")
+    assert "diverged" in page.texts["marked"]
+    assert set(page.verdicts.values()) == {"not tested"}
+
+
+def test_new_groups(page_of):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(RISING, RISING, RISING)}, NETWORKS, split="group"))
+    assert "Groups of which nothing was learned" in page.texts["holds"]
+    random = page_of(Planted(SIZES, {"simple": FLAT, **networks(RISING, RISING, RISING)}, NETWORKS))
+    assert "drawn at random" in random.texts["holds"]
+
+
+def test_a_million_labels(page_of):
+    sizes = tuple(2**power for power in range(15, 21))
+    curves = {"simple": FLAT, **networks(*BOTH)}
+    page = page_of(Planted(sizes, curves, NETWORKS))
+    assert page.verdicts["million"] == "supported"
+    assert "1,048,576 labels" in page.texts["million"]
+
+
+def test_prices_stand_beside_ways(page_of):
+    curves = {"simple": FLAT, **networks(RISING, RISING, RISING)}
+    page = page_of(Planted(SIZES, curves, NETWORKS), cost_per_label=0.5, cost_per_hour=36.0)
+    row = next(row for row in page.tables["ways-table"][1:] if row[0].startswith("Twice the labels, for"))
+    seconds = json.loads(Path("results/costs.json").read_text())["options"][0]["seconds"]
+    assert number(row[6]) == pytest.approx(16384 * 0.5 + seconds / 100, abs=0.01)
+    small = {row[0]: row[1] for row in page.tables["prices-table"][1:]}
+    assert small["0.05 a label"] == "819"
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_number_of_the_tables_is_that_of_the_results(page_of, language):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS), language)
+    with Path("results/curves.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "accuracy"]
+    shown = page.tables["table-1"][1:]
+    names = dict.fromkeys(row["learner"] for row in rows)
+    by_learner = {name: [row for row in rows if row["learner"] == name] for name in names}
+    assert len(shown) == len(by_learner) == 4
+    for cells, of_learner in zip(shown, by_learner.values(), strict=True):
+        for cell, row in zip(cells[1:], of_learner, strict=True):
+            expected = [round(float(row[key]), 4) for key in ("mean", "low", "high")]
+            assert list(map(number, re.findall(r"\d\.\d{4}", cell))) == pytest.approx(expected, abs=1.01e-4)
+    advice = json.loads(Path("results/advice.json").read_text())
+    for way, row in zip(advice["ways"], page.tables["ways-table"][1:], strict=True):
+        assert gains(row) == pytest.approx([way["gain"][key] for key in ("median", "low80", "high80")], abs=5.1e-5)
+    claims = json.loads(Path("results/claims.json").read_text())
+    assert page.verdicts == {claim["id"]: claim["verdict"] for claim in claims}
+    for claim in claims:
+        evidence = claim["evidence"]
+        if evidence["effect"] is not None and claim["id"] != "small_data":
+            text = page.texts[claim["id"]]
+            shown_number = re.findall(r"[+\N{MINUS SIGN}]?\d\.\d{4}", text)[-3:]
+            assert list(map(number, shown_number)) == pytest.approx(
+                [evidence[key] for key in ("effect", "low", "high")], abs=5.1e-5
+            )
+
+
+def test_every_sentence_stands_in_both_languages_with_the_same_numbers_put_in():
+    contents = {path.stem: dict(flat(yaml.safe_load(path.read_text(encoding="utf-8")))) for path in STRINGS.iterdir()}
+    assert set(contents) == {"en", "ko"}
+    assert contents["en"].keys() == contents["ko"].keys()
+    for name, text in contents["en"].items():
+        fields = [set(re.findall(r"\{(\w+)\}", said.lower())) for said in (text, contents["ko"][name])]
+        assert fields[0] == fields[1] or name.startswith("statements.million"), name
+
+
+def flat(content: dict, before: str = ""):
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
