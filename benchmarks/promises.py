@@ -15,10 +15,11 @@ import pandas as pd
 
 from benchmarks.outside_curves import N_SIZES, Array, Trial, is_in_half, lcdb_curves, network_cells, thinned
 from stages.common.artefacts import Json
-from stages.evaluate.advice import LEVELS, N_LAWS, Option, more_data
+from stages.evaluate.advice import LEVELS, Option, more_data
 from stages.evaluate.forecast import Measured, labels_until
 from stages.evaluate.joint_law import fit_joint_law
 from stages.evaluate.metrics import METRICS
+from stages.evaluate.networks_law import N_LAWS
 
 GAINS = (0.01, 0.03, 0.06)  # shares of today's loss
 BINS = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)

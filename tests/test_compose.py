@@ -294,7 +294,7 @@ BAD = [
     ("dataset.split=week", r"dataset.split='week': input should be 'random', 'day', 'group' or 'time'"),
     ("dataset.metric=auc", r"dataset.metric='auc': 'auc' is none of roc_auc, accuracy, error, log_loss, brier"),
     ("scale.replicates.least=2", r"scale.replicates.least=2: input should be greater than or equal to 3"),
-    ("scale.replicates.least=13", r"scale.replicates.*most=12 is below least=13"),
+    ("scale.replicates.least=13", r"scale.replicates.*most=6 is below least=13"),
     ("scale.n_settings=9", r"scale.n_settings=9 exceeds the 3 of learners.logistic_regression.settings"),
     ("scale.sizes=[1024,512]", r"scale.sizes=\[1024, 512\]: sizes must ascend without repeats from 32 or more"),
     ("scale.sizes=[]", r"scale.sizes=\[\]: .*at least 1 item"),

@@ -23,7 +23,7 @@ SIZE = Option("bigger network", "large", "", np.full(9, 0.01), np.full(9, 0.01),
 
 def costs(advised: Advised, **prices: float) -> Costs:
     tuning = {"large": Timing(fit_seconds=3.0, host=HOST)}
-    return costs_of(advised, TIMINGS, tuning, RULES.model_copy(update=prices))
+    return costs_of(advised, (), TIMINGS, tuning, RULES.model_copy(update=prices))
 
 
 def test_seconds_grow_as_they_did_in_the_last_step_within_limits():

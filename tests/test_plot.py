@@ -72,7 +72,8 @@ def test_learners_are_told_apart_in_grey_and_without_green():
         for a, b in itertools.combinations(looks.values(), 2):
             grey = abs(lightness(luminance(theme(a.color))) - lightness(luminance(theme(b.color))))
             seen = [np.clip(DEUTERANOPIA @ linear(theme(look.color)), 0, 1) for look in (a, b)]
-            apart = abs(np.subtract(*(lightness(float(c @ [0.2126, 0.7152, 0.0722])) for c in seen)))
+            of_a, of_b = (lightness(float(color @ [0.2126, 0.7152, 0.0722])) for color in seen)
+            apart = abs(of_a - of_b)
             assert a.dashes != b.dashes or (min(grey, apart) >= 8 and abs(a.width - b.width) >= 0.5), (a, b)
 
 
@@ -110,7 +111,8 @@ def test_every_figure_has_its_files_with_real_text_and_says_what_it_shows(drawn)
     for name in ALL:
         svg = Path(f"results/figures/{name}.svg").read_text(encoding="utf-8")
         assert svg.count("<title>") == svg.count("<desc>") == 1
-        assert len(re.search(r"<desc>(.*?)</desc>", svg, re.DOTALL)[1]) > 20
+        (found,) = re.findall(r"<desc>(.*?)</desc>", svg, re.DOTALL)
+        assert len(found) > 20
         assert re.findall(r"<text[^>]*>[^<]+</text>", svg)
     performance = Path("results/figures/performance.svg").read_text(encoding="utf-8")
     texts = re.findall(r"<text[^>]*>([^<]+)</text>", performance)

@@ -47,7 +47,12 @@ def told() -> str:
     summaries = {folder.name: artefacts.load_json(folder / "metrics.json") for folder in folders}
     claims = {folder.name: artefacts.load_json(folder / "claims.json") for folder in folders}
     how = {folder.name: artefacts.load_json(folder / "how.json") for folder in folders}
-    lines = ["# Studies", "", "Written by `python -m stages.publish`. One study proves nothing about a chapter; these are all that were kept.", ""]
+    lines = [
+        "# Studies",
+        "",
+        "Written by `python -m stages.publish`. One study proves nothing about a chapter; these are all that are kept.",
+        "",
+    ]
     lines += ["| the chapter says | " + " | ".join(f"[{name}]({name}/report.md)" for name in claims) + " |"]
     lines += ["|---|" + "---|" * len(claims)]
     statements = {claim["id"]: claim["statement"] for of_study in claims.values() for claim in of_study}
@@ -55,7 +60,11 @@ def told() -> str:
     for key, statement in statements.items():
         row = [f"{SIGNS[verdicts[name].get(key, 'not tested')]} {verdicts[name].get(key, '')}" for name in claims]
         lines.append(f"| {statement} | " + " | ".join(row) + " |")
-    lines += ["", "| study | labels | judged by | best with most labels | advice | composed with |", "|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| study | labels | judged by | best with most labels | advice | composed with |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, summary in summaries.items():
         learners = {key: of for key, of in summary["learners"].items() if of["mean"] is not None}
         sign = -1 if summary["higher_is_better"] else 1

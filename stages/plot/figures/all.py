@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from stages.contract.report import Picture
-from stages.plot.figures import comparisons, lines
+from stages.plot.figures import comparisons, lines, multiples
 from stages.plot.figures.drawing import MORE, NARROW, STYLE, WIDE, Pen, families, inline, png_of, svg_of
 from stages.plot.figures.looks import looks_of
 from stages.plot.language import Words, capital
@@ -24,7 +24,7 @@ ALL: dict[str, tuple[Draw, Found]] = {
     "heat_map": (comparisons.heat_map, comparisons.heat_map_found),
     "decision": (comparisons.decision, comparisons.decision_found),
     "equal_quality": (comparisons.equal_quality, comparisons.equal_quality_found),
-    "forecast": (lines.forecast, lambda pen: pen.words("figures.forecast.found")),
+    "forecast": (multiples.forecast, lambda pen: pen.words("figures.forecast.found")),
     "error": (lines.error, lines.error_found),
     "compute": (lines.compute, lines.compute_found),
 }
