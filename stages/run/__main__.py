@@ -177,7 +177,8 @@ def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth, is
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
-            progress.show(done(), sum(worker.is_alive() for worker in workers))
+            names = done()
+            progress.show(names, [name for worker in workers if (name := worker.current(names))])
             time.sleep(0.5)
         progress.show(done(), is_last=True)
         return snapshot.take_over([task.name for task in in_order(tasks)], trees)
@@ -194,6 +195,7 @@ class Worker(Thread):
         super().__init__(daemon=True)
         self.tree, self.queue, self.environment, self.log = tree, queue, environment, log
         self.process: subprocess.Popen[bytes] | None = None
+        self.batch: list[Task] = []
         self.is_stopped = False
 
     def run(self) -> None:
@@ -203,7 +205,12 @@ class Worker(Thread):
             finally:
                 self.queue.finish(batch)
 
+    def current(self, names_done: set[str]) -> str | None:
+        """The task under way, of which DVC runs the batch's one after the other."""
+        return next((task.name for task in self.batch if task.name not in names_done), None)
+
     def work(self, batch: list[Task]) -> None:
+        self.batch = batch
         before = [self.queue.tunings[task.learner].name for task in batch
                   if task.n_train is not None and task.learner in self.queue.tunings]  # fmt: skip
         names = list(dict.fromkeys([*before, *(task.name for task in batch)]))

@@ -22,18 +22,20 @@ class Progress:
         self.stream = sys.stdout  # also where that is another one meanwhile
         self.is_terminal = self.stream.isatty()
 
-    def show(self, names_done: Collection[str], n_running: int = 0, is_last: bool = False) -> None:
+    def show(self, names_done: Collection[str], running: Collection[str] = (), is_last: bool = False) -> None:
+        """running: names of tasks under way, half of which counts as done."""
         now = time.monotonic()
         if self.is_quiet or (not is_last and not self.is_terminal and now - self.shown < SECONDS):
             return
         self.shown = now
         done = [task for task in self.tasks if task.name in names_done]
-        elapsed, share = now - self.started, sum(t.cost for t in done) / sum(t.cost for t in self.tasks)
+        half = sum(task.cost for task in self.tasks if task.name in running) / 2
+        elapsed, share = now - self.started, (sum(t.cost for t in done) + half) / sum(t.cost for t in self.tasks)
         left = f", about {_clock(elapsed * (1 / share - 1))} left" if 0 < share < 1 and not is_last else ""
-        running = f", {n_running} running" if n_running and not is_last else ""
-        line = f"{len(done)} of {len(self.tasks)} cells and tunings{running}, {_clock(elapsed)}{left}"
+        under_way = f", {len(running)} running" if running and not is_last else ""
+        line = f"{len(done)} of {len(self.tasks)} cells and tunings{under_way}, {_clock(elapsed)}{left}"
         if self.is_terminal:
-            bar = "#" * round(BAR * share)
+            bar = "#" * int(BAR * share)
             print(f"\r[{bar:-<{BAR}}] {line:<56}", end="\n" if is_last else "", file=self.stream, flush=True)
         else:
             print(f"run: {line}", file=self.stream, flush=True)

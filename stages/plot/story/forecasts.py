@@ -56,10 +56,18 @@ def _labels(item: Json, key: str, words: Words) -> str:
 
 
 def forecast(of: Measured, words: Words) -> list[str]:
-    """Which labels reach the target; nothing where nothing could be forecast."""
+    """How often advice such as this one came true elsewhere; that nothing could be forecast."""
     if not of.results.ahead(of.results.metric):
         return [words("forecast.none")]
-    return []
+    option = of.option("more data")
+    if option is None:
+        return []
+    like = next(of_bin for of_bin in of.promises if option.probability <= of_bin["to"])
+    return [words(
+        "forecast.promises", told=words.chance(like["told"]), true=f"{100 * like['true']:.0f}",
+        error=f"{100 * like['standard_error']:.0f}", n=count(like["n"]), chance=words.chance(option.probability),
+        low=confidence(like["from"]), high=confidence(like["to"]),
+    )]  # fmt: skip
 
 
 def forecast_tables(of: Measured, words: Words) -> list[Table]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stages.common import artefacts
@@ -14,10 +15,13 @@ from stages.contract.costs import Costs
 from stages.contract.dataset import Dataset
 from stages.plot.results import Results
 
+PROMISES = Path("benchmarks/promises.json")  # written by benchmarks.extrapolation, of studies that nobody here made
+
 
 @dataclass(frozen=True)
 class Measured:
-    """summary: metrics.json; shapes: shapes.json; classes: rows of classes.csv."""
+    """summary: metrics.json; shapes: shapes.json; classes: rows of classes.csv; promises: how often a told probability
+    came true on outside curves, by how much was told."""
 
     card: Dataset
     cells: list[MeasuredCell]
@@ -28,6 +32,7 @@ class Measured:
     shapes: Json
     results: Results
     classes: list[Mapping[str, str]]
+    promises: list[Json]
 
     @property
     def metric(self) -> str:
@@ -73,4 +78,5 @@ def load() -> Measured:
         load_records(RESULTS / "claims.json", list[Claim]),
         load_records(RESULTS / "advice.json", Advice), load_records(RESULTS / "costs.json", Costs),
         summary, artefacts.load_json(RESULTS / "shapes.json"), results, classes,
+        artefacts.load_json(PROMISES)["bins"],
     )  # fmt: skip
