@@ -1,6 +1,5 @@
 """Studies whose truth is known: predictions simulated from planted curves, as the files that `evaluate` reads."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,7 @@ from stages.common import artefacts
 from stages.common.artefacts import FEATURES, PREPARED
 from stages.common.params import read_yaml
 from stages.common.records import save_records
-from stages.plot.story.measured import PROMISES
 from tests import records
-from tests.clones import ROOT
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,6 @@ def write(of: Planted, defaults: Path, language: str = "en", **advice: object) -
         artefacts.save_json(artefacts.tuning_timing_path(learner), {"fit_seconds": 0.5, "host": records.HOST})
         for n, accuracy in zip(of.sizes, curve, strict=True):
             _write_cell(of, learner, n, accuracy, labels, luck, rng)
-    Path("benchmarks").mkdir(exist_ok=True)
-    shutil.copy(ROOT / PROMISES, PROMISES)
     content = read_yaml(defaults)
     claims = content["evaluate"]["claims"] | {"simple": of.simple}
     return {

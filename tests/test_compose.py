@@ -385,3 +385,11 @@ def test_the_command_prints_one_line_and_exits_with_1(workspace):
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: unknown dataset=flihgts")
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")))
+def test_a_named_study_composes_and_an_experiment_that_leaves_it_out_is_told(workspace, name):
+    default, of_study = (yaml.safe_load(composing.composed(of)) for of in ([], [f"experiment={name}"]))
+    assert of_study["dataset"] != default["dataset"]
+    assert checking.not_taken_up(default, [f"experiment={name}"]) == [f"experiment={name}"]
+    assert checking.not_taken_up(of_study, [f"experiment={name}"]) == []

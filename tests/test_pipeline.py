@@ -87,7 +87,7 @@ def test_an_experiment_composes_for_itself_and_passes_the_guard(copy):
 
 def test_an_experiment_of_a_composed_study_stops_or_keeps_it(copy):
     output = copy("dvc", "exp", "run", fails=True)
-    assert "without the dataset=digits scale=smoke that the study records" in output
+    assert "without the dataset=digits scale=smoke scale.replicates.rows=256 that the study records" in output
     assert "dvc exp run --no-hydra" in output
     copy("git", "checkout", "--quiet", ".")
     copy("dvc", "exp", "run", "--quiet", "--no-hydra", "-S", "learners.small_nn.units=9")
@@ -110,7 +110,7 @@ def test_another_branch_with_fewer_learners_counts_its_own_cells_alone(copy):
     copy("git", "checkout", "--quiet", "-")
     copy("dvc", "checkout", "--quiet")
     copy("git", "checkout", "--quiet", "one")  # the cells of the other branch still lie there
-    assert copy.repro() == ["evaluate"]
+    assert copy.repro() == ["evaluate", "plot"]
     assert copy("git", "status", "--porcelain") == ""
     assert [path.name for path in (copy.path / "data/predictions").iterdir()] == ["logistic_regression"]
 

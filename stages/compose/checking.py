@@ -77,6 +77,11 @@ def not_taken_up(present: Any, overrides: list[str]) -> list[str]:
     left: list[str] = []
     for override in overrides:
         key = key_of(override)
+        if key in groups() - set(Study.model_fields):  # a named study, which sets keys of others
+            keys = record.edits(of_study, default)
+            found = [[record.value_of(content, of) for content in (present, default, of_study)] for of in keys]
+            left += [override] if any(values[0] == values[1] != values[2] for values in found) else []
+            continue
         probe = f"{key}.name" if key in groups() and record.value_of(of_study, f"{key}.name") else key
         values = [record.value_of(content, probe) for content in (present, default, of_study)]
         if key in groups():

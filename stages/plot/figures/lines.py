@@ -168,7 +168,7 @@ def compute(pen: Pen) -> Figure:
         sizes = [row["n_train"] for row in pen.of.results.rows if row["learner"] == curve.learner
                  and row["metric"] == "error" and row["mean"] and row["train_flops"]]  # fmt: skip
         for i in sorted({0, len(curve.x) - 1}):
-            axes.annotate(short(int(sizes[i])), (curve.x[i], curve.mean[i]), xytext=(0, 5), ha="center",
+            axes.annotate(short(int(sizes[i])), (curve.x[i], curve.mean[i]), xytext=(0, -14 if i else 5), ha="center",
                           textcoords="offset points", color=pen.looks[curve.learner].color)  # fmt: skip
     name_ends(axes, [(curve.learner, curve.mean[-1]) for curve in curves], pen.looks, pen.layout.is_narrow)
     return figure

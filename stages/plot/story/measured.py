@@ -15,7 +15,7 @@ from stages.contract.costs import Costs
 from stages.contract.dataset import Dataset
 from stages.plot.results import Results
 
-PROMISES = Path("benchmarks/promises.json")  # written by benchmarks.extrapolation, of studies that nobody here made
+PROMISES = Path(__file__).parents[1] / "promises.json"  # see benchmarks/README.md: of studies that nobody here made
 
 
 @dataclass(frozen=True)
