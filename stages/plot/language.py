@@ -1,5 +1,6 @@
 """The words of a language, and numbers as a reader reads them."""
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ class Words:
 
 def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def columns(text: str) -> int:
+    """How many letters of the Latin alphabet it is as wide as: Korean ones count twice."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def count(n: float) -> str:

@@ -1,6 +1,5 @@
 """The report as a page, as Markdown and as a few lines for a terminal."""
 
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 from stages.contract.report import Report, Table
 from stages.plot.figures.all import ALL, Drawn
 from stages.plot.figures.looks import css
-from stages.plot.language import Words, confidence, value
+from stages.plot.language import Words, columns, confidence, value
 from stages.plot.story.measured import Measured
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -83,11 +82,7 @@ def _wrapped(text: str) -> list[str]:
     """Lines of the terminal's width, in which Korean letters take two columns each; later ones indented."""
     lines = [""]
     for word in text.split(" "):
-        if lines[-1].strip() and _columns(f"{lines[-1]} {word}") > WIDTH:
+        if lines[-1].strip() and columns(f"{lines[-1]} {word}") > WIDTH:
             lines.append(" ")
         lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
     return lines
-
-
-def _columns(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
