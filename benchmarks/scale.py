@@ -26,7 +26,7 @@ MOST_ROWS = {"gradient_boosting": 1_350_000, "large_nn": 1_350_000}  # more woul
 GRIDS = {10: (2, 5), 50: (5, 10), 150: (15, 10)}  # cells: learners and sizes
 TABLE = """
     SELECT random() AS a, random() * 100 AS b, ln(random() + 1e-9) AS c, random() AS d, random() AS e, random() AS f,
-        random() AS g, random() AS h, CAST(random() * 50 AS INT) || 'k' AS few, CAST(random() * 5000 AS INT) || 'z' AS
+        random() AS g, random() AS h, 'k' || CAST(random() * 50 AS INT) AS few, 'z' || CAST(random() * 5000 AS INT) AS
         many, CASE WHEN random() < 0.3 THEN NULL ELSE random() END AS gaps,
         DATE '2020-01-01' + CAST(random() * 1000 AS INT) AS day
     FROM range({n})"""
@@ -86,9 +86,6 @@ def of_rows(folder: Path, n: int, found: Measured) -> None:
 def of_cells(folder: Path, n: int, found: Measured) -> None:
     """Logistic regressions that differ in nothing but their name."""
     copy_project(folder)
-    me = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
-    for arguments in (["init", "--quiet"], ["add", "--all"], [*me, "commit", "--quiet", "-m", "start"]):
-        subprocess.run(["git", *arguments], cwd=folder, check=True)
     n_learners, n_sizes = GRIDS[n]
     source = (folder / "conf/learners/logistic_regression.yaml").read_text(encoding="utf-8")
     names = [f"linear{i}" for i in range(n_learners)]
@@ -125,11 +122,14 @@ def copy_project(folder: Path) -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True).stdout
     copied = subprocess.run(["tar", "cf", "-", "--null", "-T", "-"], input=listed, check=True, capture_output=True)
     subprocess.run(["tar", "xf", "-", "-C", str(folder)], input=copied.stdout, check=True)
+    me = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
+    for arguments in (["init", "--quiet"], ["add", "--all"], [*me, "commit", "--quiet", "-m", "start"]):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
 
 
 def generate(path: Path, n: int) -> None:
     """The class depends on a product of two columns, a third one and a category, and is noisy."""
-    score = "6 * d * e + 2 * a - 2.5 + CASE WHEN few < '2' THEN 1 ELSE 0 END"
+    score = "6 * d * e + 2 * a - 2.5 + CASE WHEN few < 'k2' THEN 1 ELSE 0 END"
     rows = TABLE.format(n=n)
     query = f"SELECT *, CASE WHEN random() < 1 / (1 + exp(-({score}))) THEN 'yes' ELSE 'no' END AS y FROM ({rows})"
     with duckdb.connect(config={"threads": 1}) as connection:  # so that every run gets the same rows

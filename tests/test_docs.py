@@ -1,0 +1,76 @@
+"""What README and docs say to do can be done, and what they point to is there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris
+
+from stages.compose import composing
+from tests.clones import ROOT, Clone
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+HOSTILE = 'what, "they" said; é / 50 %'
+
+
+def blocks(page: Path) -> list[str]:
+    """Commands of the page's bash blocks, each in one line without its comment."""
+    found = []
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        joined = block.replace("\\\n", " ")
+        found += [line.partition(" #")[0].strip() for line in joined.splitlines() if line.strip()]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_study_that_is_named_can_be_composed(page, workspace):
+    for command in blocks(page):
+        for part in command.split("&&"):
+            words = shlex.split(part)
+            if words[:3] == ["python", "-m", "stages.compose"] and not any("my" in word for word in words):
+                overrides = [word for word in words[3:] if not word.startswith("--")]
+                if "dataset=openml" not in overrides:  # which asks a server
+                    composing.composed(overrides)
+
+
+@pytest.mark.slow
+@pytest.mark.pipeline
+def test_the_lesson_can_be_taught(tmp_path):
+    clone = Clone.of_work_tree(tmp_path)
+    for command in blocks(ROOT / "docs/teaching.md"):
+        clone("bash", "-c", command)
+    assert b"digits" in clone.read("results/metrics.json")
+
+
+@pytest.mark.slow
+@pytest.mark.pipeline
+@pytest.mark.parametrize("target", ["species", HOSTILE])
+def test_one_command_asks_of_a_table_of_ones_own(tmp_path, target):
+    clone = Clone.of_work_tree(tmp_path)
+    frame = load_iris(as_frame=True).frame
+    frame.columns = [*(f"{HOSTILE} {i}" for i in range(4)), target]
+    frame[target] = frame[target].map({0: "setosa", 1: "versicolor", 2: "virginica"})
+    pd.DataFrame(frame).to_csv(clone.path / "my table.csv", index=False)
+    (clone.path / ".venv").symlink_to(Path(sys.prefix))
+    (clone.path / ".venv/installed").touch()
+    told = clone("make", "--old-file=.venv/bin/installed", "ask", "TABLE=my table.csv", f"TARGET={target}",
+                 "OVERRIDES=scale=smoke")  # fmt: skip
+    end = told.splitlines()[-12:]
+    assert end[-2] == f"The report: {clone.path / 'results/report.html'}"
+    assert max(map(len, end[:-2])) <= 80
+    assert "setosa" in clone.read("results/report.html").decode()
+    wrong = subprocess.run(["make", "--old-file=.venv/bin/installed", "ask", "TABLE=none.csv", "TARGET=y"],
+                           cwd=clone.path, capture_output=True, text=True, check=False)  # fmt: skip
+    assert wrong.returncode != 0
+    assert [line for line in wrong.stderr.splitlines() if line.startswith("error: ")] != []
