@@ -1,5 +1,6 @@
 """What README and docs say to do can be done, and what they point to is there."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -42,6 +43,16 @@ def test_every_study_that_is_named_can_be_composed(page, workspace):
                 overrides = [word for word in words[3:] if not word.startswith("--")]
                 if "dataset=openml" not in overrides:  # which asks a server
                     composing.composed(overrides)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/README.ko.md"])
+def test_the_answer_that_is_told_is_that_of_the_recorded_study(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    options = {option["option"]: option for option in json.loads((ROOT / "results/advice.json").read_text())["options"]}
+    data, network = options["more data"]["gain"], options["bigger network"]["gain"]["median"]
+    told = [f"{data[key]:+.4f}".replace("0.", ".") for key in ("median", "low80", "high80")]
+    assert [number for number in told if number not in text] == []
+    assert f"{-network:.3f}".replace("0.", ".") in text
 
 
 @pytest.mark.slow
