@@ -1,6 +1,6 @@
 # make repro   set up, compose the params, run the pipeline on all cores, print the answer   (OVERRIDES="scale=full" to change it)
 # make ask TABLE=my.csv TARGET=y   the same for a table of your own, whatever was composed before
-# make test       set up, check style and types, run what a change needs, the real pipeline among it: 13 min on 2 cores
+# make test       set up, check style and types, run what a change needs, the real pipeline among it: 12 min on 2 cores
 # make test-slow  the long tests: simulations, faults, clusters, large data
 PYTHON ?= python3
 OVERRIDES ?=
