@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from stages.run import snapshot
 from stages.run.plan import Queue, Task
 from tests.clones import CELLS, SMALL, TUNES, Clone
 
@@ -88,6 +90,29 @@ def test_a_run_from_nothing_differs_from_plain_repro_in_what_follows_from_second
     assert again[0] == "run: nothing has changed"
     assert len(again) <= 12
     assert clone.repro() == []
+
+
+def test_work_trees_are_made_anew_after_a_kill_while_git_made_one(tmp_path, monkeypatch):
+    clone = Clone.of_work_tree(tmp_path)
+    monkeypatch.chdir(clone.path)
+    clone("git", "worktree", "add", "--quiet", "--detach", ".dvc/tmp/run/tree0")
+    (clone.path / ".git/worktrees/tree0/locked").write_text("initializing")
+    shutil.rmtree(".dvc/tmp/run")
+    (tree,) = snapshot.work_trees("HEAD", 1, [])
+    assert (tree / "dvc.yaml").is_file()
+    snapshot.remove_work_trees()
+
+
+def test_half_a_lock_is_mended(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(".dvc/tmp").mkdir(parents=True)
+    Path("dvc.lock").write_text("stages: {a: 1}\n")
+    snapshot.keep_lock()
+    assert not snapshot.mend_lock()
+    for half in ("", "stages: {a: 1"):
+        Path("dvc.lock").write_text(half)
+        assert snapshot.mend_lock()
+        assert Path("dvc.lock").read_text() == "stages: {a: 1}\n"
 
 
 @pytest.mark.slow

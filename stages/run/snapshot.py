@@ -39,7 +39,8 @@ def work_trees(commit: str, n: int, tuned: Sequence[str]) -> list[Path]:
     found = []
     for i in range(n):
         folder = FOLDER / f"tree{i}"
-        git("worktree", "add", "--quiet", "--detach", str(folder), commit)
+        # Twice --force: of one that was killed while it was made git keeps a locked entry.
+        git("worktree", "add", "--force", "--force", "--quiet", "--detach", str(folder), commit)
         (folder / LOCK).unlink(missing_ok=True)  # DVC writes the whole file after every stage: the shorter, the faster
         config = ConfigObj(".dvc/config.local")
         config.filename = str(folder / ".dvc/config.local")
