@@ -181,6 +181,7 @@ def test_no_fit_at_all(page_of):
     page = page_of(Planted(SIZES, curves, NETWORKS, failed=frozenset(curves)))
     assert page.texts["headline"].startswith("This study cannot answer")
     assert "diverged" in page.texts["marked"]
+    assert {cell for row in page.tables["table-1"][1:] for cell in row[1:]} == {"no usable fit"}
     assert set(page.verdicts.values()) == {"not tested"}
 
 

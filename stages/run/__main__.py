@@ -65,21 +65,21 @@ def main() -> None:
         print_answer()
         return
     needs_cells = bool(retried or before - {"guard", "evaluate", "plot"}) and not arguments.ray
-    with LOG.open("a", encoding="utf-8") as log, Warmth(params.raw("train.threads"), needs_cells) as warmth, \
-            Following(LOG, arguments.verbose):  # fmt: skip
+    with LOG.open("a", encoding="utf-8") as log:
         take_turns(log)
-        say(f"run: DVC's own output goes to {LOG.resolve()}")
-        if before:
-            reproduce(["subsample"], log)
-        if again := sorted(retried - due()):
-            say(f"run: trying again what ran into a lower limit: {', '.join(again)}")
-            reproduce(["--force", "--single-item", *again], log, warmth.environment)
-        tasks = tasks_now()
-        if tasks and arguments.ray:
-            on_cluster(tasks, arguments, log, warmth)
-        elif len(tasks) > 1 and (made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet)):
-            dvc(["checkout", *made], log)
-        reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
+        with Warmth(params.raw("train.threads"), needs_cells) as warmth, Following(LOG, arguments.verbose):
+            say(f"run: DVC's own output goes to {LOG.resolve()}")
+            if before:
+                reproduce(["subsample"], log)
+            if again := sorted(retried - due()):
+                say(f"run: trying again what ran into a lower limit: {', '.join(again)}")
+                reproduce(["--force", "--single-item", *again], log, warmth.environment)
+            tasks = tasks_now()
+            if tasks and arguments.ray:
+                on_cluster(tasks, arguments, log, warmth)
+            elif len(tasks) > 1 and (made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet)):
+                dvc(["checkout", *made], log)
+            reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
     say(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
     print_answer()
 

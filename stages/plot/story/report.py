@@ -1,7 +1,7 @@
 """The whole report, section by section."""
 
 from stages.contract.report import Holds, Picture, Report
-from stages.plot.language import Words, confidence
+from stages.plot.language import Words
 from stages.plot.story import answer, forecasts, statements, tables, ways
 from stages.plot.story.measured import Measured
 
@@ -22,7 +22,7 @@ def report_of(of: Measured, words: Words, pictures: list[Picture]) -> Report:
         language=words.language, title=words("page.title", data=of.card.title), studied=studied,
         answer=answer.answer(of, words), marked=tables.marked(of, words), warnings=of.card.warnings,
         ways=ways.ways(of, words), statements=statements.statements(of, words),
-        statements_note=words("statements.interval", confidence=confidence(0.9)),
+        statements_note=words("statements.interval"),
         equal=forecasts.equal_quality(of, words), equal_tables=forecasts.equal_tables(of, words),
         forecast=forecasts.forecast(of, words), forecast_tables=forecasts.forecast_tables(of, words),
         tables=tables.tables(of, words), classes=tables.classes(of, words), data=tables.data(of, words),
