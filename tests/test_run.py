@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from stages.run import lock as lock_file
 from stages.run import snapshot
 from stages.run.plan import Queue, Task
 from tests.clones import CELLS, SMALL, TUNES, Clone
@@ -107,12 +108,18 @@ def test_half_a_lock_is_mended(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(".dvc/tmp").mkdir(parents=True)
     Path("dvc.lock").write_text("stages: {a: 1}\n")
-    snapshot.keep_lock()
-    assert not snapshot.mend_lock()
-    for half in ("", "stages: {a: 1"):
-        Path("dvc.lock").write_text(half)
-        assert snapshot.mend_lock()
-        assert Path("dvc.lock").read_text() == "stages: {a: 1}\n"
+    whole = "schema: '2.0'\nstages:\n  a:\n    cmd: b\n  c:\n    cmd: d\n"
+    Path("dvc.lock").write_text(whole)
+    lock_file.keep()
+    assert lock_file.mend() is None
+    for n in range(len(whole)):  # at any byte, borders of stages among them
+        Path("dvc.lock").write_text(whole[:n])
+        told = lock_file.mend()
+        assert told is not None
+        assert f"after {n} of {len(whole)} bytes" in told
+        assert Path("dvc.lock").read_text() == whole
+    Path("dvc.lock").write_text(whole.replace("d", "other"))  # another one, not a part of it
+    assert lock_file.mend() is None
 
 
 @pytest.mark.slow

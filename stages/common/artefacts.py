@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ RESULTS = Path("results")
 FIGURES = RESULTS / "figures"
 
 Json = dict[str, Any]
+# What spreadsheets take for a formula; a number is none, and a text that begins so after apostrophes gets one more.
+FORMULA = re.compile(r"'*(?![+-]?[\d.,]+$)[=+\-@\t\r]")
 
 
 def subset_path(n_train: int) -> Path:
@@ -115,18 +118,32 @@ def load_json(path: Path) -> Any:
 
 
 def save_csv(path: Path, rows: Iterable[Json], columns: list[str]) -> None:
-    """A header and one line per row; floats with 6 significant digits, missing values empty."""
+    """A header and one line per row; floats with 6 significant digits, missing values empty.
+
+    A text that a spreadsheet would take for a formula, as a class may be named, has an apostrophe before it, which
+    spreadsheets do not show; load_csv takes it off.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+        writer.writerow({key: _told(value) for key, value in row.items()})
     save_text(path, text.getvalue())
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def load_csv(path: Path) -> list[dict[str, str]]:
     with _existing(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    return [
+        {key: value[1:] if value[:1] == "'" and FORMULA.match(value[1:]) else value for key, value in row.items()}
+        for row in rows
+    ]
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

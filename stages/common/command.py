@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stages.common import params
 from stages.common.errors import InputError
+from stages.common.processes import die_with_parent
 
 DEBUG = "--debug"
 AGAIN = "its result does not count; run `dvc repro` again"
@@ -26,6 +27,8 @@ def run(main: Callable[[], None], has_arguments: bool = True) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # whatever the console can show of a user's names
+    if "DVC_STAGE" in os.environ:  # a DVC that is killed would leave a process that overwrites what the next one made
+        die_with_parent()
     is_debug = DEBUG in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != DEBUG]
     if not has_arguments:
@@ -44,6 +47,9 @@ def run(main: Callable[[], None], has_arguments: bool = True) -> None:
             raise
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         raise SystemExit(1) from None
+    except BrokenPipeError:  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(141) from None
     except Exception as error:
         if is_debug or "DVC_STAGE" in os.environ:
             raise

@@ -1,9 +1,13 @@
 """What a result was made with: versions of packages, and the machine."""
 
+import hashlib
+import json
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
+
+INSTRUCTIONS = ("amx_bf16", "asimd", "avx2", "avx512_bf16", "avx512f", "avx512_vnni", "fma", "sve")
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -19,6 +23,17 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """The processor's instruction sets by which numerical libraries choose their code, such as `avx2 avx512f fma`;
+    processors of one name can differ in them. Empty where the system does not tell."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return ""
+    lines = info.read_text(encoding="utf-8").splitlines()
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "").split()
+    return " ".join(name for name in INSTRUCTIONS if name in flags)
 
 
 def memory(root: Path = Path("/")) -> int:
@@ -41,7 +56,19 @@ def memory(root: Path = Path("/")) -> int:
 
 def host() -> dict[str, str | int]:
     """The machine: operating system, processor, number of cores."""
-    return {"system": platform.platform(), "processor": cpu_name(), "cores": os.cpu_count() or 1}
+    return {
+        "system": platform.platform(),
+        "processor": cpu_name(),
+        "instructions": instructions(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def code_digest(folder: Path) -> str:
+    """SHA-256 over the paths and the SHA-256 of a folder's files; what Python leaves beside them does not count."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    listed = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
 def is_tracked(path: Path) -> bool:

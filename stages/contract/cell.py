@@ -75,10 +75,11 @@ class Choices(Record):
 
 
 class Host(Record):
-    """The machine that a cell ran on."""
+    """The machine that a cell ran on. instructions: of its processor, those by which libraries choose their code."""
 
     system: str
     processor: str
+    instructions: str | None = None
     cores: int
 
 

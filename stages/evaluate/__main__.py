@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from stages.common import artefacts, params
 from stages.common.artefacts import FEATURES, PREPARED, RESULTS, Json
@@ -31,6 +32,7 @@ Groups = NDArray[np.int64] | None
 
 
 def main() -> None:
+    threadpool_limits(1)  # else the last digits of sums follow the number of cores
     grid, rules, of_advice = params.load(Grid, "grid"), params.load(Evaluate, "evaluate"), params.load(Advice, "advice")
     metric = METRICS[params.load(OfPicture, "dataset").metric]
     check_grid(grid)

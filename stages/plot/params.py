@@ -9,6 +9,12 @@ from stages.common.params import Section
 COLOR = r"^#[0-9a-f]{6}$"
 
 
+class Composed(Section):
+    """What `plot` reads of `compose`: the digest of params.yaml, None where DVC composed it for an experiment."""
+
+    sha256: str | None
+
+
 class Plot(Section):
     """colors: of learners whose colour is not to follow from their kind and place."""
 

@@ -6,13 +6,11 @@ left: dvc.lock is as if that had run them all.
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -23,7 +21,8 @@ from stages.common import params
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.processes import die_with_parent
-from stages.run import cluster, snapshot
+from stages.run import cluster, commands, lock, snapshot
+from stages.run.commands import DVC, LOG, due, dvc, reproduce
 from stages.run.params import TimeLimit
 from stages.run.plan import Queue, Task, in_order, tasks_of, timed_out
 from stages.run.progress import Following, Progress
@@ -34,11 +33,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-LOG = Path("run.log")
 ANSWER, REPORT = Path("results/answer.txt"), Path("results/report.html")
+AROUND = {"guard", "evaluate", "plot"}  # what takes seconds
 NEXT = {"smoke": 'make repro OVERRIDES="scale=quick"', "quick": 'make repro OVERRIDES="scale=full"'}  # by scale
-SHARE = "git add params.yaml dvc.lock results && git commit, then dvc push"
-DVC = [sys.executable, "-m", "dvc"]
+SHARE = "git add params.yaml dvc.lock results && git commit, then make share"
 
 
 def main() -> None:
@@ -58,28 +56,40 @@ def main() -> None:
         cluster.check_committed()
         cluster.check_remote()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    before, retried = due(), {task.name for task in timed_out_now()}
     say = (lambda _: None) if arguments.quiet else partial(print, flush=True)
+    if mended := lock.mend():
+        print(f"run: {mended}", flush=True)
+    before, retried = due(), {task.name for task in timed_out_now()} | set(lost_now())
     if not before and not retried:
         say("run: nothing has changed")
         print_answer()
         return
-    needs_cells = bool(retried or before - {"guard", "evaluate", "plot"}) and not arguments.ray
     with LOG.open("a", encoding="utf-8") as log:
         take_turns(log)
+        remote = None if arguments.ray or before <= AROUND else commands.remote()
+        if remote:
+            say(f"run: looking into the remote {remote} for what is not here")
+            commands.fetch(log, say)
+            before = due()
+        needs_cells = bool(retried or before - AROUND) and not arguments.ray
         with Warmth(params.raw("train.threads"), needs_cells) as warmth, Following(LOG, arguments.verbose):
             say(f"run: DVC's own output goes to {LOG.resolve()}")
             if before:
                 reproduce(["subsample"], log)
             if again := sorted(retried - due()):
-                say(f"run: trying again what ran into a lower limit: {', '.join(again)}")
+                say(f"run: again, as of a lower limit or lost from the cache: {', '.join(again)}")
                 reproduce(["--force", "--single-item", *again], log, warmth.environment)
             tasks = tasks_now()
             if tasks and arguments.ray:
                 on_cluster(tasks, arguments, log, warmth)
-            elif len(tasks) > 1 and (made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet)):
+            elif len(tasks) > 1 and (
+                made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet, bool(remote))
+            ):
                 dvc(["checkout", *made], log)
-            reproduce(["--pull"] if arguments.ray else [], log, warmth.environment)
+            reproduce(["--pull"] if arguments.ray or remote else [], log, warmth.environment)
+    if lost := lost_now():
+        remedy = "free space on the disk, then run again"
+        raise InputError(f"the cache lacks what {lost[0]} made, and {len(lost) - 1} more; see {LOG}; {remedy}")
     say(f"run: done; {len(tasks) + len(again)} cells and tunings were due")
     print_answer()
 
@@ -104,45 +114,21 @@ def take_turns(log: Any) -> None:
     log.truncate(0)
 
 
-def due() -> set[str]:
-    """The stages that DVC would run."""
-    status = partial(subprocess.run, [*DVC, "status", "--json"], capture_output=True, text=True, check=False)
-    done = status()
-    if done.returncode and snapshot.mend_lock():
-        done = status()
-    if done.returncode:
-        raise InputError(f"`dvc status` failed: {(done.stderr.strip() or done.stdout).splitlines()[-1]}")
-    return set(json.loads(done.stdout or "{}"))
-
-
 def timed_out_now() -> list[Task]:
     return timed_out(params.raw("learners"), params.raw("grid.sizes"), params.load(TimeLimit, "train").timeout_seconds)
+
+
+def lost_now() -> list[str]:
+    """Stages of the grid whose recorded outputs the cache does not hold."""
+    grid = params.raw("grid")
+    cells = [f"train@{learner}-{n}" for learner in grid["learners"] for n in grid["sizes"]]
+    names = ["prepare", "subsample", *(f"tune@{learner}" for learner in grid["learners"]), *cells]
+    return lock.lost(commands.cache(), names)
 
 
 def tasks_now() -> list[Task]:
     grid = params.raw("grid")
     return tasks_of(due(), params.raw("learners"), grid["sizes"], params.raw("scale.tuning_rows"))
-
-
-def reproduce(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
-    dvc(["repro", *arguments], log, environment)
-
-
-def dvc(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
-    """DVC's command here; raises InputError with its own line where it fails."""
-    start = LOG.stat().st_size
-    snapshot.keep_lock()
-    try:
-        done = subprocess.run([*DVC, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
-    except BaseException:  # of which this process ends, and DVC with it
-        snapshot.mend_lock()
-        raise
-    if done.returncode:
-        log.flush()
-        with LOG.open(encoding="utf-8") as file:
-            file.seek(start)
-            told = [line for line in file.read().splitlines() if line.startswith(("error:", "ERROR:"))]
-        raise InputError(f"`dvc {arguments[0]}` failed: {told[0] if told else 'see ' + str(LOG)}")
 
 
 def n_cores() -> int:
@@ -161,13 +147,15 @@ def on_cluster(tasks: list[Task], arguments: argparse.Namespace, log: Any, warmt
     dvc(["fetch", "--run-cache"], log)
 
 
-def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth, is_quiet: bool) -> list[str]:
+def side_by_side(
+    tasks: list[Task], n_workers: int, log: Any, warmth: Warmth, is_quiet: bool, can_pull: bool
+) -> list[str]:
     """All tasks, in so many work trees; which were made. Whatever ends it, finished cells are in the cache."""
     queue = Queue(tasks, n_workers)
     learners = {task.learner for task in tasks}
     tuned = sorted(learners - set(queue.tunings))
     trees = snapshot.work_trees(snapshot.commit_of_work_tree(), n_workers, tuned)
-    workers = [Worker(tree, queue, warmth.environment, log) for tree in trees]
+    workers = [Worker(tree, queue, warmth.environment, log, can_pull) for tree in trees]
     progress = Progress(tasks, is_quiet)
 
     def done() -> set[str]:
@@ -191,9 +179,10 @@ def side_by_side(tasks: list[Task], n_workers: int, log: Any, warmth: Warmth, is
 class Worker(Thread):
     """Runs batches of the queue in a work tree."""
 
-    def __init__(self, tree: Path, queue: Queue, environment: dict[str, str], log: Any):
+    def __init__(self, tree: Path, queue: Queue, environment: dict[str, str], log: Any, can_pull: bool):
         super().__init__(daemon=True)
         self.tree, self.queue, self.environment, self.log = tree, queue, environment, log
+        self.options = ["--single-item", "--keep-going", *(["--pull"] if can_pull else [])]
         self.process: subprocess.Popen[bytes] | None = None
         self.batch: list[Task] = []
         self.is_stopped = False
@@ -215,7 +204,7 @@ class Worker(Thread):
                   if task.n_train is not None and task.learner in self.queue.tunings]  # fmt: skip
         names = list(dict.fromkeys([*before, *(task.name for task in batch)]))
         self.process = subprocess.Popen(
-            [*DVC, "repro", "--single-item", "--keep-going", *names], cwd=self.tree, env=self.environment,
+            [*DVC, "repro", *self.options, *names], cwd=self.tree, env=self.environment,
             stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
         )  # fmt: skip
         self.process.wait()

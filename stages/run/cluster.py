@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
+from stages.run import commands
 from stages.run.plan import Task
 from stages.run.progress import Progress
 from stages.run.snapshot import git
@@ -50,10 +51,9 @@ def check_committed() -> None:
 
 def check_remote() -> None:
     """Raises InputError where there is no default remote to move cells through."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "remote", "default"], capture_output=True, text=True)
-    if done.returncode or not done.stdout.strip() or "No default" in done.stdout:
+    if commands.remote() is None:
         raise InputError(
-            "--ray moves cells through the DVC remote, and there is none; `dvc remote add --default NAME URL`"
+            "--ray moves cells through the DVC remote, and there is none; `python -m stages.share remote URL`"
         )
 
 

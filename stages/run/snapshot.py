@@ -3,21 +3,20 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from configobj import ConfigObj
-from ruamel.yaml import YAML, YAMLError
 
 from stages.common.errors import InputError
+from stages.run import commands, lock
+from stages.run.lock import LOCK
 
 FOLDER = Path(".dvc/tmp/run")  # of the work trees: on the same disk as the cache, and no one's but DVC's
 SENT = ("stages", "conf", "dvc.yaml", "params.yaml", "requirements.lock", ".dvc/config", ".dvcignore", ".gitignore")
 COPIED = ("data/prepared", "data/subsets", "data/guard.txt")  # inputs of cells, made before
-LOCK, KEPT = Path("dvc.lock"), Path(".dvc/tmp/stages.run.dvc.lock")
 
 
 def commit_of_work_tree() -> str:
@@ -35,7 +34,7 @@ def commit_of_work_tree() -> str:
 def work_trees(commit: str, n: int, tuned: Sequence[str]) -> list[Path]:
     """n work trees of the commit, each with the inputs of cells; tuned: learners whose tuning stands as it is."""
     remove_work_trees()
-    cache = Path(dvc_cache())
+    cache = commands.cache()
     found = []
     for i in range(n):
         folder = FOLDER / f"tree{i}"
@@ -67,55 +66,17 @@ def take_over(names: Sequence[str], trees: Sequence[Path]) -> list[str]:
     made: dict[str, Any] = {}
     for tree in trees:
         if (tree / LOCK).is_file():
-            made |= _loaded(tree / LOCK)["stages"]
+            made |= lock.loaded(tree / LOCK)
     taken = [name for name in names if name in made]
     if not taken:
         return []
-    content = _loaded(LOCK)
-    content["stages"] |= {name: made[name] for name in taken}
-    yaml = YAML()  # as DVC writes it
-    yaml.default_flow_style = False
-    partial = LOCK.with_name("dvc.lock.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        yaml.dump(content, file)
-    partial.replace(LOCK)
+    lock.save(lock.loaded() | {name: made[name] for name in taken})
     return taken
-
-
-def keep_lock() -> None:
-    """A copy of dvc.lock, which DVC rewrites in place: killed meanwhile, it leaves half of it."""
-    if LOCK.is_file():
-        partial = KEPT.with_name(f"{KEPT.name}.partial")
-        shutil.copy(LOCK, partial)
-        partial.replace(KEPT)
-
-
-def mend_lock() -> bool:
-    """Whether dvc.lock was half a file, and the copy was put in its place."""
-    try:
-        is_whole = not LOCK.is_file() or isinstance(_loaded(LOCK), dict)
-    except YAMLError:
-        is_whole = False
-    if is_whole or not KEPT.is_file():
-        return False
-    shutil.copy(KEPT, LOCK)
-    return True
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = YAML(typ="safe").load(path)
-    return found
 
 
 def remove_work_trees() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     git("worktree", "prune")
-
-
-def dvc_cache() -> str:
-    """Where DVC keeps what it caches."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=True)
-    return str(Path(done.stdout.strip()).resolve())
 
 
 def git(*arguments: str, **environment: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.common import artefacts
+from stages.common import artefacts, params, provenance
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.records import load_records
 from stages.contract.advice import Advice, Option, OptionName
@@ -13,15 +13,18 @@ from stages.contract.cells import MeasuredCell
 from stages.contract.claims import Claim
 from stages.contract.costs import Costs
 from stages.contract.dataset import Dataset
+from stages.plot.params import Composed
 from stages.plot.results import Results
 
+STEPS = ("prepare", "subsample", "train", "evaluate", "plot")
 PROMISES = Path(__file__).parents[1] / "promises.json"  # see benchmarks/README.md: of studies that nobody here made
 
 
 @dataclass(frozen=True)
 class Measured:
     """summary: metrics.json; shapes: shapes.json; classes: rows of classes.csv; promises: how often a told probability
-    came true on outside curves, by how much was told."""
+    came true on outside curves, by how much was told; code: SHA-256 of each step's; params: of params.yaml,
+    as composed."""
 
     card: Dataset
     cells: list[MeasuredCell]
@@ -33,6 +36,8 @@ class Measured:
     results: Results
     classes: list[Mapping[str, str]]
     promises: list[Json]
+    code: Mapping[str, str]
+    params: str
 
     @property
     def metric(self) -> str:
@@ -79,4 +84,6 @@ def load() -> Measured:
         load_records(RESULTS / "advice.json", Advice), load_records(RESULTS / "costs.json", Costs),
         summary, artefacts.load_json(RESULTS / "shapes.json"), results, classes,
         artefacts.load_json(PROMISES)["bins"],
+        {step: provenance.code_digest(Path("stages", step)) for step in STEPS},
+        str(params.load(Composed, "compose").sha256 or "").removeprefix("x"),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from stages.plot.story.measured import Measured
 COMMANDS = (
     "git clone REPOSITORY && cd FOLDER",
     "make repro",
-    "source .venv/bin/activate && dvc status",
+    "source .venv/bin/activate && python -m stages.audit",
 )
 
 

@@ -7,10 +7,10 @@ from stages.contract.cells import MeasuredCell
 from stages.contract.report import Holds, Table
 from stages.plot.language import NONE, Words, capital, confidence, count, seconds, value
 from stages.plot.results import Row, number
-from stages.plot.story.measured import Measured
+from stages.plot.story.measured import STEPS, Measured
 
+SHOWN = 16  # digits of a digest
 MOST_COLUMNS = 200  # of the user's table that the page names
-STEPS = ("prepare", "subsample", "train", "evaluate", "plot")
 
 
 def tables(of: Measured, words: Words) -> list[Table]:
@@ -131,13 +131,13 @@ def run(of: Measured, words: Words) -> list[str]:
         words("run.replicates", n=replicates),
         f"{words('run.hardware')}: {'; '.join(hardware)}",
         f"{words('run.versions')}: {versions}",
-        words("run.hashes"),
+        words("run.hashes", params=of.params[:SHOWN] or NONE),
     ]  # fmt: skip
 
 
 def run_tables(of: Measured, words: Words) -> list[Table]:
-    steps = Table(caption=words("run.steps"), head=[words("run.step"), words("run.made")],
-                  rows=[[name, words(f"run.{name}")] for name in STEPS])  # fmt: skip
+    steps = Table(caption=words("run.steps"), head=[words("run.step"), words("run.made"), words("run.code")],
+                  rows=[[name, words(f"run.{name}"), of.code[name][:SHOWN]] for name in STEPS])  # fmt: skip
     by_cell = {(cell.learner, cell.n_train): cell.fit_seconds for cell in of.costs.cells}
     head = [words(f"run.{name}") for name in
             ("learner", "labels", "status", "settings", "epochs", "parameters", "seconds")]  # fmt: skip

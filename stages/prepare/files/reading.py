@@ -16,6 +16,7 @@ from stages.common.errors import InputError
 from stages.prepare.files.database import Rows, literal, quoted
 from stages.prepare.files.delimited import header, opened_as_bytes, read_csv
 from stages.prepare.files.values import settled, trimmed, with_zones_in_utc, without
+from stages.prepare.packed import check_gzip
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
@@ -43,6 +44,8 @@ def read_rows(path: Path, missing: Sequence[str | int | float] = ()) -> Iterator
             raise InputError(f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; bring a header and rows")
+    if suffixes[-1] == ".gz":
+        check_gzip(path)
     with tempfile.TemporaryDirectory() as folder:
         settings: Settings = {"memory_limit": MEMORY, "temp_directory": folder, "threads": 2}
         with duckdb.connect(f"{folder}/rows.duckdb", config=settings) as connection:

@@ -14,6 +14,7 @@ from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.common.features import Features
 from stages.contract.dataset import Column
+from stages.prepare.packed import check_zip
 from stages.prepare.params import Asked
 from stages.prepare.sizes import study_of
 from stages.prepare.tables import Table
@@ -167,6 +168,7 @@ def _scaled(image: Image.Image, side: int) -> NDArray[np.uint8]:
 def _read_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} cannot be read: it is no archive of arrays; write it with numpy.savez")
+    check_zip(path)
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}

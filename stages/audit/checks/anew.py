@@ -1,0 +1,131 @@
+"""All but the training made anew from its inputs, and compared with what is here, byte by byte."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stages.audit import machine, scratch
+from stages.audit.recorded import Recorded
+from stages.audit.say import MAKE, all_or, fails, unchecked
+from stages.audit.tolerance import ROUNDING
+from stages.contract.audit import Check
+
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|-?\.\d+")
+FOR_RESULTS = ("data/predictions", "data/prepared", "data/tuning", "data/timings")
+
+
+def check(of: Recorded) -> Iterator[Check]:
+    with ThreadPoolExecutor(2) as at_once:
+        first, second = at_once.submit(lambda: list(data(of))), at_once.submit(lambda: list(results(of)))
+        yield from first.result()
+        yield from second.result()
+
+
+def data(of: Recorded) -> Iterator[Check]:
+    name, expected = "data made anew", "`prepare` and `subsample` give the same bytes from the raw data"
+    path = str(of.params["dataset"]["path"])
+    with scratch.folder([]) as at:
+        if told := scratch.stage(at, "stages.prepare"):
+            if of.params["dataset"]["name"] == "openml" and "sha256" not in told:
+                yield unchecked(name, path, expected, told, "audit with the network, or with the file fetched before")
+            else:
+                yield fails(name, raw_of(told, path), expected, told, "bring back the data that were studied")
+            return
+        if told := scratch.stage(at, "stages.subsample"):
+            yield fails(name, "data/subsets", expected, told, MAKE)
+            return
+        places = ["data/prepared", "data/subsets"]
+        yield from all_or(compared(at, places, name), name, "data", expected, f"{n_files(places)} files, all the same")
+
+
+def results(of: Recorded) -> Iterator[Check]:
+    name, expected = "results made anew", "`evaluate` and `plot` give the same bytes from the predictions"
+    with scratch.folder(FOR_RESULTS) as at:
+        for stage in ("evaluate", "plot"):
+            if told := scratch.stage(at, f"stages.{stage}"):
+                yield fails(name, "data/predictions" if stage == "evaluate" else "results", expected, told, MAKE)
+                return
+        places = sorted(out for stage in of.stages if stage.name in ("evaluate", "plot") for out in stage.outs)
+        yield from all_or(compared(at, places, name), name, "results", expected,
+                          f"{n_files(places)} files, all the same")  # fmt: skip
+        yield from traced(at)
+
+
+def raw_of(told: str, path: str) -> str:
+    """The raw file that an error names, where it names one."""
+    named = re.search(r"(\w+)'s (\S+) has sha256", told)
+    return f"{named[1]}/{named[2]}" if named else path
+
+
+def n_files(places: list[str]) -> int:
+    return sum(
+        len([p for p in Path(place).rglob("*") if p.is_file()]) if Path(place).is_dir() else 1 for place in places
+    )
+
+
+def compared(at: Path, places: list[str], name: str) -> Iterator[Check]:
+    """A failure for every file that is another than the one made anew. On another class of machine than the study's,
+    texts may differ in the last digits of their numbers, and drawings in how letters are set."""
+    is_same_class = machine.is_of_study()
+    for place in places:
+        root = at / place
+        made = {path.relative_to(at) for path in root.rglob("*") if path.is_file()} if root.is_dir() else {Path(place)}
+        here = {p for p in Path(place).rglob("*") if p.is_file()} if Path(place).is_dir() else {Path(place)}
+        for path in sorted(made | here):
+            if not (at / path).is_file() or not path.is_file():
+                yield fails(name, str(path), "made by its stage" if path.is_file() else "there", "it is not", MAKE)
+                continue
+            anew, found = (at / path).read_bytes(), path.read_bytes()
+            if anew != found and (is_same_class or not is_close(anew, found, path)):
+                yield fails(name, str(path), *difference(anew, found), f"`dvc checkout --force {path}`, or {MAKE}")
+
+
+def is_close(anew: bytes, found: bytes, path: Path) -> bool:
+    if path.suffix in (".png", ".svg", ".npy"):
+        return path.suffix != ".npy"
+    texts = [readable(content) if path.suffix == ".html" else content.decode() for content in (anew, found)]
+    if len({NUMBER.sub("#", text) for text in texts}) > 1:
+        return False
+    pairs = zip(*(NUMBER.findall(text) for text in texts), strict=True)
+    values = [tuple(float(part.replace(",", "")) for part in pair) for pair in pairs]
+    return all(abs(a - b) <= ROUNDING * max(1.0, abs(a)) for a, b in values)
+
+
+def difference(anew: bytes, found: bytes) -> tuple[str, str]:
+    """Where two files part: what should stand there, and what does."""
+    try:
+        texts = anew.decode(), found.decode()
+    except UnicodeDecodeError:
+        return f"{len(anew)} bytes as made anew", f"{len(found)} other bytes"
+    place = next((i for i, pair in enumerate(zip(*texts, strict=False)) if len(set(pair)) > 1), min(map(len, texts)))
+    line = texts[0].count("\n", 0, place) + 1
+    start = max(place - 30, 0)
+    parts = [" ".join(text[start : place + 30].split()) for text in texts]
+    return f"line {line}: {parts[0]!r}", repr(parts[1])
+
+
+def readable(content: bytes) -> str:
+    """What a page says, its drawings apart."""
+    text = re.sub(r"<(svg|style|script)\b.*?</\1>", " ", content.decode(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
+def traced(at: Path) -> Iterator[Check]:
+    """Every number that the report says, against the one that follows from the cells' predictions."""
+    name, path = "numbers of the report", Path("results/report.html")
+    if not path.is_file():
+        return
+    anew, found = (readable(content.read_bytes()) for content in (at / path, path))
+    numbers, words = NUMBER.findall(found), NUMBER.split(found)
+    expected = f"{len(NUMBER.findall(anew))} numbers, each as the cells' predictions give it"
+
+    def wrong() -> Iterator[Check]:
+        for i, (should, does) in enumerate(zip(NUMBER.findall(anew), numbers, strict=False)):
+            if should != does:
+                around = " ".join(" ".join(words[max(i - 3, 0) : i + 1]).split())[-60:]
+                yield fails(name, str(path), f"{should} after {around!r}", does, MAKE)
+                return
+
+    is_near = not machine.is_of_study() and is_close(anew.encode(), found.encode(), Path("text"))
+    yield from all_or([] if is_near else wrong(), name, str(path), expected, f"{len(numbers)} numbers, all the same")

@@ -1,0 +1,188 @@
+"""dvc.lock against dvc.yaml and params.yaml; every file it tells of against its bytes, here, in the cache, remotely."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.audit.recorded import DIRECTORY, LOCK, Recorded, digest, git
+from stages.audit.say import MAKE, all_or, fails, passes, short, unchecked, warns
+from stages.common.params import PARAMS
+from stages.contract.audit import Check
+
+BACK = "`dvc checkout --force {}` brings back what was recorded"
+
+
+def check(of: Recorded) -> Iterator[Check]:
+    yield from all_or(complete(of), "dvc.lock is complete", str(LOCK), "an entry for every stage of dvc.yaml, as it is",
+                      f"{len(of.stages)} of {len(of.stages)} stages")  # fmt: skip
+    yield from all_or(params(of), "params as run", str(PARAMS), "the values that dvc.lock records", "the same")
+    n_deps = sum(len(entry.get("deps", [])) for entry in of.lock.values())
+    yield from all_or(sources(of), "code and inputs as run", "stages, conf", "MD5 as in dvc.lock",
+                      f"{n_deps} dependencies, all the same")  # fmt: skip
+    n_outs = sum(1 for _ in of.outs())
+    yield from all_or(
+        outputs(of), "outputs as run", "data, results", "MD5 as in dvc.lock", f"{n_outs} outputs, all the same"
+    )
+    yield from all_or(cached(of), "the cache", ".dvc/cache", "blobs that have the hash they are named by",
+                      f"{len(blobs(of))} blobs, all there and whole")  # fmt: skip
+    yield from remote(of)
+
+
+def complete(of: Recorded) -> Iterator[Check]:
+    name = "dvc.lock is complete"
+    missing = [stage.name for stage in of.stages if stage.name not in of.lock]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        remedy = f"`git checkout {LOCK}` where it was cut, else `make repro`"
+        yield fails(name, str(LOCK), "an entry for every stage of dvc.yaml", f"none for {missing[0]}{more}", remedy)
+    for stage in of.stages:
+        entry = of.lock.get(stage.name)
+        if entry is None:
+            continue
+        if entry["cmd"] != stage.cmd:
+            yield fails(name, "dvc.yaml", f"{stage.name}: {entry['cmd']}", stage.cmd, MAKE)
+        for kind, expected in (("deps", stage.deps), ("outs", stage.outs)):
+            recorded = {item["path"] for item in entry.get(kind, [])}
+            if odd := sorted(recorded ^ set(expected)):
+                where = "in dvc.lock alone" if odd[0] in recorded else "in dvc.yaml alone"
+                yield fails(name, str(LOCK), f"{stage.name}: {kind} as in dvc.yaml", f"{odd[0]} stands {where}", MAKE)
+        if lost := [key for key in stage.params if key not in entry.get("params", {}).get(str(PARAMS), {})]:
+            yield fails(name, str(LOCK), f"{stage.name}: {lost[0]}", "no value recorded", MAKE)
+
+
+def params(of: Recorded) -> Iterator[Check]:
+    told = set()
+    for stage in of.stages:
+        recorded = of.lock.get(stage.name, {}).get("params", {}).get(str(PARAMS), {})
+        for key, was in recorded.items():
+            now = value_of(of.params, key)
+            if now != was and key not in told:
+                told.add(key)
+                remedy = f"`git checkout {PARAMS}`, or compose and run anew"
+                yield fails(
+                    "params as run", f"{PARAMS}: {key}", f"{was!r}, as {stage.name} ran with", f"{now!r}", remedy
+                )
+
+
+def sources(of: Recorded) -> Iterator[Check]:
+    """Dependencies that no stage makes; and those that one does, against what it is told to have made."""
+    made = {path: entry.get("md5") for _, path, entry in of.outs()}
+    told = set()
+    for stage in of.stages:
+        for entry in of.lock.get(stage.name, {}).get("deps", []):
+            path, was = entry["path"], entry.get("md5")
+            if path in told:
+                continue
+            if path in made:
+                if made[path] != was:
+                    told.add(path)
+                    observed = f"{stage.name} read {short(was)}"
+                    yield fails(
+                        "code and inputs as run", str(LOCK), f"{path} of {short(made[path])}, as made", observed, MAKE
+                    )
+            elif not any(out.startswith(f"{path}/") for out in made) and of.hash_of(path) != was:
+                told.add(path)
+                for changed in changed_sources(of, path) if Path(path).exists() else [path]:
+                    expected = f"as {stage.name} ran with ({path}: {short(was)})"
+                    remedy = f"`git checkout {changed}`, or {MAKE}"
+                    yield fails(
+                        "code and inputs as run", changed, expected, f"{path}: {short(of.hash_of(path))}", remedy
+                    )
+
+
+def changed_sources(of: Recorded, path: str) -> list[str]:
+    """Which of its files differ from the commit that recorded dvc.lock; itself where none does."""
+    since = git("diff", "--name-only", of.lock_commit or "HEAD", "--", path) or ""
+    new = git("ls-files", "--others", "--exclude-standard", "--", path) or ""
+    return [*since.splitlines(), *new.splitlines()][:5] or [path]
+
+
+def outputs(of: Recorded) -> Iterator[Check]:
+    for stage, path, entry in of.outs():
+        was, now = entry["md5"], of.hash_of(path)
+        if was == now:
+            continue
+        remedy = BACK.format(path) if path in stage.cached else f"`git checkout {path}` brings it back, or `make repro`"
+        files = [path]
+        listed = of.listing(was) if was.endswith(DIRECTORY) and now is not None else None
+        if listed is not None:
+            files = [f"{path}/{name}" for name in sorted(different(of, path, listed))] or files
+        for file in files:
+            yield fails("outputs as run", file, f"MD5 {short(was)} of {path}, made by {stage.name}", short(now), remedy)
+
+
+def different(of: Recorded, path: str, listed: Mapping[str, str]) -> set[str]:
+    found = {name: digest(Path(path, name), "md5") for name in of.files_in(Path(path))}
+    return {name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name)}
+
+
+def blobs(of: Recorded) -> dict[str, str]:
+    """By hash, the path that it is of, for every cached output and every file of a cached folder."""
+    found = {}
+    for stage, path, entry in of.outs():
+        if path not in stage.cached:
+            continue
+        found[entry["md5"]] = path
+        if entry["md5"].endswith(DIRECTORY):
+            found |= {md5: f"{path}/{name}" for name, md5 in (of.listing(entry["md5"]) or {}).items()}
+    return found
+
+
+def cached(of: Recorded) -> Iterator[Check]:
+    missing = []
+    for named, path in blobs(of).items():
+        blob = of.blob(named)
+        if not blob.is_file():
+            missing.append(path)
+            continue
+        found = digest(blob, "md5")
+        if found != named.removesuffix(DIRECTORY):
+            place = blob.relative_to(Path.cwd()) if blob.is_relative_to(Path.cwd()) else blob
+            remedy = f"delete it, then `dvc pull {path}` or `make repro`"
+            yield fails("the cache", str(place), f"MD5 {short(named)} of {path}", short(found), remedy)
+    if missing:
+        yield warns("the cache", ".dvc/cache", "every output", f"{len(missing)} are missing, such as {missing[0]}",
+                    "`dvc pull`, or `dvc commit` where the files are here and whole")  # fmt: skip
+
+
+def remote(of: Recorded) -> Iterator[Check]:
+    name, expected = "the remote's copies", "objects that have the hash they are named by"
+    told = of.repo.config["core"].get("remote")
+    if not told:
+        yield passes(name, ".dvc/config", expected, "no remote is named, so it holds no copy")
+        return
+    try:
+        odb = of.repo.cloud.get_remote_odb()
+        found = {named: (path, hash_in(odb, named)) for named, path in blobs(of).items()}
+    except Exception as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+        yield unchecked(name, f"remote {told}", expected, what, "reach the remote, then audit again")
+        return
+    wrong = {n: (p, h) for n, (p, h) in found.items() if h not in (None, n.removesuffix(DIRECTORY))}
+    for named, (path, observed) in wrong.items():
+        yield fails(name, f"{told}: {odb.oid_to_path(named)}", f"MD5 {short(named)} of {path}", short(observed),
+                    "delete it there, then `make share` from a clone whose audit passes")  # fmt: skip
+    missing = [path for path, observed in found.values() if observed is None]
+    if missing:
+        yield warns(
+            name, f"remote {told}", f"all {len(found)}", f"{len(missing)} missing, such as {missing[0]}", "`make share`"
+        )
+    elif not wrong:
+        yield passes(name, f"remote {told}", expected, f"{len(found)} objects, all there and whole")
+
+
+def hash_in(odb: Any, named: str) -> str | None:
+    """MD5 of an object's bytes; None where it is not there."""
+    path = odb.oid_to_path(named)
+    try:
+        with odb.fs.open(path, "rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def value_of(content: Any, key: str) -> Any:
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content

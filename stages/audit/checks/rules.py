@@ -1,0 +1,137 @@
+"""For each verdict: were its rules sealed before the first cell, changed after, or never sealed?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from stages.audit import statement
+from stages.audit.recorded import LOCK, Recorded, digest, git
+from stages.audit.say import all_or, fails, passes, short, warns
+from stages.audit.statement import BOUND, RULES, value_of
+from stages.common import artefacts, provenance
+from stages.common.artefacts import PREPARED, RESULTS, Json
+from stages.common.params import LOADER, PARAMS
+from stages.contract.audit import Check
+
+BEFORE = "sealed before the first cell"
+SEAL = "`python -m stages.audit --seal` and commit, before the next study's first cell"
+
+
+def check(of: Recorded) -> Iterator[Check]:
+    sealed, why = sealed_rules(of)
+    for claim in [claim["id"] for claim in artefacts.load_json(RESULTS / "claims.json")]:
+        name = f"rules of {claim}"
+        if sealed is None:
+            yield warns(name, str(RULES), BEFORE, f"never sealed: {why}", SEAL)
+        else:
+            yield from compared(of, claim, name, sealed)
+    if sealed is not None:
+        yield from around(of, sealed)
+    if BOUND.is_file():
+        yield from all_or(bound(), "results as bound", str(BOUND), "files as the second statement has them", "the same")
+
+
+def sealed_rules(of: Recorded) -> tuple[Json | None, str]:
+    """What the first statement says; None and why where it says nothing of this study."""
+    if not RULES.is_file():
+        return None, "no statement"
+    content: Json = artefacts.load_json(RULES)["predicate"]
+    if content["study"] != of.params["dataset"]["name"]:
+        return None, f"the statement is of {content['study']}"
+    return content, ""
+
+
+def compared(of: Recorded, claim: str, name: str, sealed: Json) -> Iterator[Check]:
+    was = sealed["rules"].get(claim)
+    if was is None:
+        yield warns(name, str(RULES), "sealed", "never sealed: the statement does not name it", SEAL)
+        return
+    changed = {key: value for key, value in was.items() if value_of(of.params, key) != value}
+    for key, value in changed.items():
+        yield fails(name, f"{PARAMS}: {key}", f"{value!r}, as sealed", f"{value_of(of.params, key)!r}: changed after",
+                    f"`git checkout {PARAMS} conf`, or say openly that the rules are new")  # fmt: skip
+    if not changed:
+        commit, first = statement.committed_by(RULES), first_cells(of)
+        if commit is None:
+            observed = "the same rules, in a statement not committed"
+            yield warns(name, str(RULES), BEFORE, observed, "commit it before the first cell")
+        elif first is not None and (first == commit or git("merge-base", "--is-ancestor", commit, first) is None):
+            observed = f"the same rules, sealed by {commit[:12]}; cells stood in {first[:12]} before"
+            yield warns(name, str(RULES), BEFORE, observed, SEAL)
+        else:
+            yield passes(name, str(RULES), BEFORE, f"sealed before, by {commit[:12]}")
+
+
+def first_cells(of: Recorded) -> str | None:
+    """The first commit of whose dvc.lock any of today's cells is part."""
+    cells = [
+        entry["md5"] for stage, path, entry in of.outs() if stage.name.startswith("train@") and "predictions" in path
+    ]
+    if not cells:
+        return None
+    found = git("log", "--reverse", "--format=%H", "-E", f"-G{'|'.join(cells)}", "--", str(LOCK)) or ""
+    return next(iter(found.splitlines()), None)
+
+
+def around(of: Recorded, sealed: Json) -> Iterator[Check]:
+    """What else was sealed: data, seeds, code, and by whom."""
+    now = artefacts.load_json(PREPARED / "dataset.json")["sha256"]
+    expected = "as sealed"
+    if now != sealed["data"]:
+        yield fails("sealed data", str(PREPARED / "dataset.json"), expected, "raw data of another SHA-256", SEAL)
+    else:
+        yield passes("sealed data", str(PREPARED / "dataset.json"), expected, "the same")
+    seeds = [f"{PARAMS}: {key}" for key, value in sealed["seeds"].items() if value_of(of.params, key) != value]
+    yield from all_or((fails("sealed seeds", key, expected, "another", SEAL) for key in seeds), "sealed seeds",
+                      str(PARAMS), expected, "the same")  # fmt: skip
+    rooms = [room for room, was in sealed["code"].items() if provenance.code_digest(Path("stages", room)) != was]
+    if rooms:
+        yield warns("sealed code", f"stages/{rooms[0]}", expected, f"stages/{', stages/'.join(rooms)} changed after",
+                    "say openly what changed, or seal before the next study")  # fmt: skip
+    else:
+        yield passes("sealed code", "stages", expected, "the same")
+    yield from signatures()
+    yield from by_run_cache(of)
+
+
+def signatures() -> Iterator[Check]:
+    for path in (RULES, BOUND):
+        if not statement.signature(path).is_file() or not path.is_file():
+            continue
+        is_good, who = statement.signed_by(path)
+        expected = "a good signature"
+        if not is_good:
+            yield fails("signature", str(path), expected, who, "ask who signed it; sign anew with `--sign KEY`")
+        elif not statement.SIGNERS.is_file():
+            yield warns("signature", str(statement.SIGNERS), "the signer's key is known", who,
+                        f"write `who key` of those you trust into {statement.SIGNERS}")  # fmt: skip
+        else:
+            yield passes("signature", str(path), expected, f"of {who}")
+
+
+def by_run_cache(of: Recorded) -> Iterator[Check]:
+    """Whether the run cache here has any of today's cells from before the seal: its files' times are this machine's."""
+    commit = statement.committed_by(RULES)
+    sealed_at = git("show", "-s", "--format=%ct", commit) if commit else None
+    runs = of.repo.cache.local.path and Path(of.repo.cache.local.path).parents[1] / "runs"
+    cells = {entry["md5"] for stage, _, entry in of.outs() if stage.name.startswith("train@")}
+    if not sealed_at or not runs or not runs.is_dir():
+        return
+    for path in runs.glob("*/*/*"):
+        if path.stat().st_mtime < int(sealed_at) - 1:
+            outs = (yaml.load(path.read_text(encoding="utf-8"), LOADER) or {}).get("outs", [])
+            if any(out.get("md5") in cells for out in outs):
+                yield warns("run cache", str(path), "no cell from before the seal", "it has one: the seal came after",
+                            "say openly that the study was not blind")  # fmt: skip
+                return
+    yield passes("run cache", str(runs), "no cell from before the seal", "none here")
+
+
+def bound() -> Iterator[Check]:
+    for subject in artefacts.load_json(BOUND)["subject"]:
+        path, was = Path(subject["name"]), subject["digest"]["sha256"]
+        now = digest(path, "sha256") if path.is_file() else None
+        if now != was:
+            yield fails("results as bound", str(path), f"sha256 {short(was)}, as bound", short(now),
+                        "bring back what was bound, or bind anew and say why")  # fmt: skip

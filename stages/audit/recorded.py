@@ -1,0 +1,157 @@
+"""The study as dvc.yaml, dvc.lock and Git record it, read without any cache of hashes."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+
+from stages.common.errors import InputError
+from stages.common.params import PARAMS, read_yaml
+
+LOCK, PIPELINE = Path("dvc.lock"), Path("dvc.yaml")
+DIRECTORY = ".dir"  # how DVC's hash of a folder ends
+
+
+class Unchecked(InputError):
+    """What keeps a check from being made."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """As dvc.yaml says with today's params.yaml. cached: those of outs that the cache holds; params: dotted keys."""
+
+    name: str
+    cmd: str
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+    cached: frozenset[str]
+    params: tuple[str, ...]
+
+
+@dataclass
+class Recorded:
+    """lock: by stage, what dvc.lock says of it."""
+
+    repo: Repo
+    stages: list[Stage]
+    lock: Mapping[str, Any]
+    _hashes: dict[str, str | None] = field(default_factory=dict)
+
+    def hash_of(self, path: str) -> str | None:
+        """MD5 of a file's bytes, or of a folder's list of files as DVC makes it; None where nothing is there."""
+        if path not in self._hashes:
+            self._hashes[path] = self._hashed(Path(path))
+        return self._hashes[path]
+
+    def _hashed(self, path: Path) -> str | None:
+        if path.is_file():
+            return digest(path, "md5")
+        if not path.is_dir():
+            return None
+        listed = [{"md5": digest(path / name, "md5"), "relpath": name} for name in self.files_in(path)]
+        listed.sort(key=lambda entry: entry["relpath"])
+        return hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest() + DIRECTORY
+
+    def files_in(self, folder: Path) -> Iterator[str]:
+        """Relative paths of a folder's files, those that .dvcignore names apart."""
+        for at, _, names in self.repo.dvcignore.walk(self.repo.fs, str(folder.resolve())):
+            for name in names:
+                yield Path(at, name).relative_to(folder.resolve()).as_posix()
+
+    def blob(self, digest_of_blob: str) -> Path:
+        """Where the cache has it."""
+        return Path(self.repo.cache.local.oid_to_path(digest_of_blob))
+
+    def listing(self, digest_of_folder: str) -> dict[str, str] | None:
+        """MD5 by relative path, of a folder as the cache recorded it; None where that is gone or wrong."""
+        path = self.blob(digest_of_folder)
+        if not path.is_file() or digest(path, "md5") + DIRECTORY != digest_of_folder:
+            return None
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
+
+    def outs(self) -> Iterator[tuple[Stage, str, Mapping[str, Any]]]:
+        """Stage, path and entry of dvc.lock of every output that it tells of."""
+        for stage in self.stages:
+            for entry in self.lock.get(stage.name, {}).get("outs", []):
+                yield stage, entry["path"], entry
+
+    def is_as_recorded(self, path: str) -> bool:
+        """Whether an output has the bytes that dvc.lock tells; not where it tells nothing of it."""
+        return any(self.hash_of(path) == entry["md5"] for _, out, entry in self.outs() if out == path)
+
+    @cached_property
+    def params(self) -> Any:
+        return read_yaml(PARAMS)
+
+    @cached_property
+    def head(self) -> str | None:
+        return git("rev-parse", "HEAD")
+
+    @cached_property
+    def lock_commit(self) -> str | None:
+        """The last commit that changed dvc.lock."""
+        return git("log", "-1", "--format=%H", "--", str(LOCK)) or None
+
+    def uncommitted(self) -> list[str]:
+        """Paths that differ from the last commit, new ones included."""
+        listed = git("status", "--porcelain", "--untracked-files=all", "-z") or ""
+        entries = iter(listed.split("\0"))
+        found = []
+        for entry in entries:
+            if entry:
+                found.append(entry[3:])
+                if entry[0] in "RC":
+                    next(entries)  # where it was renamed from
+        return found
+
+
+def load() -> Recorded:
+    """Raises Unchecked where there is nothing to audit."""
+    for path in (PIPELINE, PARAMS):
+        if not path.is_file():
+            raise Unchecked(f"{path} is missing; run from the project's folder")
+    if not LOCK.is_file():
+        raise Unchecked(f"{LOCK} is missing: nothing has been run; run `make repro`, or `git checkout {LOCK}`")
+    try:
+        content = read_yaml(LOCK)
+        assert isinstance(content, dict)
+        assert isinstance(content["stages"], dict)
+    except (InputError, AssertionError, KeyError):
+        raise BrokenLock from None
+    repo = Repo(".")
+    return Recorded(repo, stages_of(repo), content["stages"])
+
+
+class BrokenLock(Exception):
+    """dvc.lock is no list of stages."""
+
+
+def stages_of(repo: Repo) -> list[Stage]:
+    found = []
+    for stage in repo.index.stages:
+        plain = [dep for dep in stage.deps if not hasattr(dep, "params")]
+        keys = [key for dep in stage.deps if hasattr(dep, "params") for key in dep.params]
+        outs = {out.def_path: out.use_cache for out in stage.outs}
+        if stage.cmd is None:  # a file that `dvc add` tracks
+            continue
+        cached = frozenset(path for path, is_cached in outs.items() if is_cached)
+        deps = tuple(dep.def_path for dep in plain)
+        found.append(Stage(stage.addressing, stage.cmd, deps, tuple(outs), cached, tuple(keys)))
+    return found
+
+
+def digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def git(*arguments: str) -> str | None:
+    """What git prints, without the spaces at its end; None where it fails."""
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.rstrip() if done.returncode == 0 else None

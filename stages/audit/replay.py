@@ -1,0 +1,114 @@
+"""Cells trained anew, cold, with their tuning, and compared with what is recorded."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stages.audit import machine, scratch
+from stages.audit.recorded import Recorded, digest
+from stages.audit.say import fails, passes
+from stages.audit.tolerance import allowed
+from stages.common import artefacts, params
+from stages.common.errors import InputError, nearest
+from stages.common.records import load_records
+from stages.contract.audit import Check
+from stages.contract.cell import Cell
+from stages.evaluate.metrics import METRICS
+from stages.evaluate.params import OfPicture
+
+INPUTS = ("data/prepared", "data/subsets")
+Name = tuple[str, int]
+
+
+def chosen(asked: str, of: Recorded) -> list[Name]:
+    """Cells that `K`, drawn by lot, or `learner-n,learner-n` stand for."""
+    cells = [(learner, n) for learner in of.params["grid"]["learners"] for n in of.params["grid"]["sizes"]]
+    by_name = {f"{learner}-{n}": (learner, n) for learner, n in cells}
+    if asked.isdigit():
+        if int(asked) < 1:
+            raise InputError(f"--replay={asked}: at least one cell")
+        return random.SystemRandom().sample(cells, min(int(asked), len(cells)))
+    names = asked.split(",")
+    if unknown := [name for name in names if name not in by_name]:
+        raise InputError(f"--replay={asked}: {unknown[0]} is no cell of the grid{nearest(unknown[0], list(by_name))}")
+    return [by_name[name] for name in names]
+
+
+def check(cells: Sequence[Name]) -> Iterator[Check]:
+    """Every cell's tuning and fits once more, from the prepared data and the subsets that are here."""
+    with scratch.folder(INPUTS) as at:
+        tuned: set[str] = set()
+        for learner, n in sorted(cells):
+            if learner not in tuned:
+                tuned.add(learner)
+                if told := scratch.stage(at, "stages.train", "--tune", learner):
+                    yield _failed(f"{learner}'s tuning", artefacts.TUNING / learner, told)
+                    continue
+                yield _tuning(at, learner)
+            if told := scratch.stage(at, "stages.train", learner, str(n)):
+                yield _failed(f"{learner}-{n}", artefacts.cell_path(learner, n), told)
+                continue
+            yield _cell(at, learner, n)
+
+
+def _failed(what: str, path: Path, told: str) -> Check:
+    return fails(f"replay of {what}", str(path), "trains as it did", told, "see what it says")
+
+
+def _tuning(at: Path, learner: str) -> Check:
+    """Its choices; the predictions of the settings that competed are held to bits where cells are."""
+    folder = artefacts.TUNING / learner
+    paths = sorted(path for path in folder.glob("*") if machine.is_of_study() or path.suffix == ".json")
+    odd = [path for path in paths if not _is_same(at, path)]
+    name, expected = f"replay of {learner}'s tuning", "the same choices"
+    if not odd:
+        return passes(name, str(folder), expected, f"{len(paths)} files, equal bits")
+    if not machine.is_of_study() and _choices(at / odd[0]) == _choices(odd[0]):
+        return passes(name, str(folder), expected, "the same, of losses that differ within rounding")
+    return fails(name, str(odd[0]), expected, "another", "train it anew with `make repro`, or ask who changed it")
+
+
+def _choices(path: Path) -> object:
+    return artefacts.load_json(path).get("choices")
+
+
+def _is_same(at: Path, path: Path) -> bool:
+    return (at / path).is_file() and digest(at / path, "sha256") == digest(path, "sha256")
+
+
+def _cell(at: Path, learner: str, n: int) -> Check:
+    folder = artefacts.cell_path(learner, n)
+    name = f"replay of {learner}-{n}"
+    if all(_is_same(at, folder / file) for file in ("predictions.npz", "cell.json")):
+        return passes(name, str(folder), "equal bits", "equal bits")
+    apart, metric = furthest(at / folder, folder)
+    kind = load_records(folder / "cell.json", Cell).kind
+    limit = 0.0 if machine.is_of_study() else allowed(kind, metric)
+    odd = next(
+        (file for file in ("predictions.npz", "cell.json") if not _is_same(at, folder / file)), "predictions.npz"
+    )
+    what = (
+        "equal bits: the machine and the packages are the study's"
+        if machine.is_of_study()
+        else f"{metric} within {limit:g}"
+    )
+    if 0 < apart <= limit or (not machine.is_of_study() and apart == 0):
+        return passes(name, str(folder), what, f"within tolerance: {metric} {apart:.2g} apart")
+    return fails(name, str(folder / odd), what, f"different: {metric} up to {apart:.4g} apart",
+                 "recorded predictions are not what this code makes: ask who changed them")  # fmt: skip
+
+
+def furthest(anew: Path, found: Path) -> tuple[float, str]:
+    """The largest difference that one replicate shows in the metric of the picture; infinite where shapes differ."""
+    metric = params.load(OfPicture, "dataset").metric
+    labels = np.array(artefacts.load_array(artefacts.PREPARED / "test_labels.npy"))
+    first, second = (artefacts.load_predictions(folder) for folder in (anew, found))
+    if first.shape != second.shape or (np.isfinite(first) != np.isfinite(second)).any():
+        return np.inf, metric
+    usable = np.isfinite(first).all(axis=(1, 2))
+    if not usable.any():
+        return 0.0, metric
+    values = [METRICS[metric].measure(labels, of[usable])[0] for of in (first, second)]
+    return float(np.abs(values[0] - values[1]).max()), metric

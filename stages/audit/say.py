@@ -1,0 +1,44 @@
+"""What checks say: each one or more of these."""
+
+from collections.abc import Iterable, Iterator
+
+from stages.contract.audit import Check
+
+MAKE = "`make repro` makes it anew"
+MOST = 20  # of one kind that are told one by one
+
+
+def passes(name: str, artefact: str, expected: str, observed: str) -> Check:
+    return Check(name=name, status="PASS", artefact=artefact, expected=expected, observed=observed)
+
+
+def warns(name: str, artefact: str, expected: str, observed: str, remedy: str) -> Check:
+    return Check(name=name, status="WARN", artefact=artefact, expected=expected, observed=observed, remedy=remedy)
+
+
+def fails(name: str, artefact: str, expected: str, observed: str, remedy: str) -> Check:
+    return Check(name=name, status="FAIL", artefact=artefact, expected=expected, observed=observed, remedy=remedy)
+
+
+def unchecked(name: str, artefact: str, expected: str, why: str, remedy: str) -> Check:
+    return Check(
+        name=name, status="WARN", artefact=artefact, expected=expected, observed=f"could not check: {why}",
+        remedy=remedy, is_unchecked=True,
+    )  # fmt: skip
+
+
+def all_or(found: Iterable[Check], name: str, artefact: str, expected: str, observed: str) -> Iterator[Check]:
+    """What was found wrong; where nothing was, that it passes."""
+    listed = list(found)
+    yield from listed[:MOST]
+    if len(listed) > MOST:
+        rest = listed[MOST:]
+        worst = "FAIL" if any(check.status == "FAIL" for check in rest) else "WARN"
+        more = f"{len(rest)} more, such as {rest[0].artefact}"
+        yield rest[0].model_copy(update={"status": worst, "observed": more})
+    if not listed:
+        yield passes(name, artefact, expected, observed)
+
+
+def short(digest: str | None) -> str:
+    return "nothing" if digest is None else digest[:12]

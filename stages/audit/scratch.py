@@ -1,0 +1,57 @@
+"""Folders in which stages run again without touching what is here."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from stages.common.params import PARAMS, read_yaml
+
+PLACE = Path(".dvc/tmp/audit")  # on the disk of the project, and no one's but DVC's
+
+
+@contextmanager
+def folder(data: Sequence[str]) -> Iterator[Path]:
+    """A folder with the code, the params and these inputs, as links of files that are replaced and never written to."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=PLACE) as made:
+        at = Path(made)
+        shutil.copytree("stages", at / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("requirements.lock", "dvc.yaml"):
+            if Path(name).is_file():
+                shutil.copy(name, at / name)
+        content = read_yaml(PARAMS)
+        content["dataset"]["path"] = str(Path(content["dataset"]["path"]).resolve())
+        (at / PARAMS).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        for path in map(Path, data):
+            (at / path).parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, at / path, copy_function=link)
+            elif path.is_file():
+                link(path, at / path)
+        yield at.resolve()
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy(source, target)
+
+
+def stage(at: Path, *arguments: str) -> str | None:
+    """Runs `python -m stages.…` there, cold; None, or what it said of its failure."""
+    own = ("DVC_", "STAGES_", "OMP_", "MKL_", "OPENBLAS_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=at, env=environment, capture_output=True, text=True, check=False
+    )
+    if not done.returncode:
+        return None
+    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

@@ -1,0 +1,42 @@
+"""Files that unpack to far more than they are: refused before they fill memory or disk."""
+
+import gzip
+import zipfile
+import zlib
+from pathlib import Path
+
+from stages.common.errors import InputError
+
+MOST_TIMES = 300  # as large as packed: tables and images stay far below, a gzip of one byte repeated reaches 1,030
+SMALL = 200_000_000  # bytes that nobody minds
+AT_ONCE = 4_194_304
+
+
+def check_gzip(path: Path) -> None:
+    """Raises InputError for a .gz that unpacks to more than MOST_TIMES its size; what is none is left to its reader."""
+    most = max(SMALL, MOST_TIMES * path.stat().st_size)
+    if most >= 1032 * path.stat().st_size:  # as much as gzip can hold
+        return
+    n_bytes = 0
+    try:
+        with gzip.open(path) as file:
+            while part := file.read(AT_ONCE):
+                n_bytes += len(part)
+                if n_bytes > most:
+                    raise InputError(told(path, most))
+    except (OSError, EOFError, zlib.error):
+        return
+
+
+def check_zip(path: Path) -> None:
+    """The same of a ZIP archive, which tells the size of what it holds."""
+    most = max(SMALL, MOST_TIMES * path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > most:
+            raise InputError(told(path, most))
+
+
+def told(path: Path, most: int) -> str:
+    n = path.stat().st_size
+    what = f"{path} of {n:,} bytes unpacks to more than {most:,}, as a decompression bomb does"
+    return f"{what}; at most {MOST_TIMES} times its size is read: unpack it yourself if you trust it"

@@ -1,0 +1,67 @@
+"""DVC's own commands, run here: what they print goes to the log, what went wrong is told in one line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dvc.config import Config
+
+from stages.common.errors import InputError
+from stages.run import lock
+
+LOG = Path("run.log")
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def due() -> set[str]:
+    """The stages that DVC would run."""
+    done = subprocess.run([*DVC, "status", "--json"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stderr.strip() or done.stdout).splitlines()[-1]
+        remedy = f"; `git checkout {lock.LOCK}` brings back the committed one" if not lock.loaded() else ""
+        raise InputError(f"`dvc status` failed: {told}{remedy}")
+    return set(json.loads(done.stdout or "{}"))
+
+
+def reproduce(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
+    dvc(["repro", *arguments], log, environment)
+
+
+def dvc(arguments: Sequence[str], log: Any, environment: dict[str, str] | None = None) -> None:
+    """DVC's command here; raises InputError with its own line where it fails."""
+    start = LOG.stat().st_size
+    lock.keep()
+    try:
+        done = subprocess.run([*DVC, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, check=False)
+    except BaseException:  # of which this process ends, and DVC with it
+        lock.mend()
+        raise
+    if done.returncode:
+        log.flush()
+        with LOG.open(encoding="utf-8") as file:
+            file.seek(start)
+            told = [line for line in file.read().splitlines() if line.startswith(("error:", "ERROR:"))]
+        raise InputError(f"`dvc {arguments[0]}` failed: {told[0] if told else 'see ' + str(LOG)}")
+
+
+def remote() -> str | None:
+    """The default remote's name."""
+    name: str | None = Config.from_cwd()["core"].get("remote")
+    return name
+
+
+def fetch(log: Any, say: Callable[[str], None]) -> None:
+    """What the team's remote has of this study, and of earlier runs; without it everything is made here."""
+    try:
+        dvc(["pull", "--run-cache", "--allow-missing"], log)
+    except InputError as error:
+        say(f"run: the remote {remote()} did not give everything ({error}); what is missing is made here")
+
+
+def cache() -> Path:
+    """Where DVC keeps what it caches."""
+    config = Config.from_cwd()
+    return Path(config["cache"].get("dir") or Path(config.dvc_dir, "cache")).resolve()

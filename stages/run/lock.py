@@ -1,0 +1,93 @@
+"""dvc.lock: what a killed DVC leaves of it, and whether the cache holds what it tells.
+
+DVC rewrites it in place after every stage, so that a kill leaves half of it, or, at the border of a stage, valid YAML
+that lacks stages.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from stages.common.params import LOADER
+
+LOCK, KEPT = Path("dvc.lock"), Path(".dvc/tmp/stages.run.dvc.lock")
+DIRECTORY = ".dir"
+
+
+def loaded(path: Path = LOCK) -> dict[str, Any]:
+    """Its stages by name; none where it is no list of stages."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    found = content.get("stages") if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def save(stages: dict[str, Any]) -> None:
+    """As DVC writes it, but whole or not at all."""
+    writer = YAML()
+    writer.default_flow_style = False
+    partial = LOCK.with_name("dvc.lock.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        writer.dump({"schema": "2.0", "stages": stages}, file)
+    partial.replace(LOCK)
+
+
+def keep() -> None:
+    """A copy, for mend; not of a broken one."""
+    if LOCK.is_file() and loaded():
+        KEPT.parent.mkdir(parents=True, exist_ok=True)
+        partial = KEPT.with_name(f"{KEPT.name}.partial")
+        shutil.copy(LOCK, partial)
+        partial.replace(KEPT)
+
+
+def mend() -> str | None:
+    """Puts back a dvc.lock that is but the beginning of the copy or of the committed one, or no list of stages, and
+    says what was done; None where it is whole, or there is nothing better."""
+    if not LOCK.is_file():
+        return None
+    found = LOCK.read_bytes()
+    committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False).stdout
+    wholes = {"the copy of the last run": KEPT.read_bytes() if KEPT.is_file() else b"", "the last commit": committed}
+    for where, whole in wholes.items():
+        if len(found) < len(whole) and (whole.startswith(found) or not loaded()):
+            partial = LOCK.with_name("dvc.lock.partial")
+            partial.write_bytes(whole)
+            partial.replace(LOCK)
+            return f"{LOCK} ended after {len(found):,} of {len(whole):,} bytes; it was put back from {where}"
+    return None
+
+
+def lost(cache: Path, names: Iterable[str]) -> list[str]:
+    """Those stages of which the cache lacks an output that dvc.lock tells of, as after a full disk, which DVC reports
+    with exit status 0."""
+    stages = loaded()
+    return [name for name in names if name in stages and not all(is_held(cache, stages[name]))]
+
+
+def is_held(cache: Path, entry: dict[str, Any]) -> Iterator[bool]:
+    """Of every output that is cached, and of every file of it, whether a file of the right size is there."""
+    for out in entry.get("outs", []):
+        if not out["path"].startswith("data/"):  # small results are in git alone; the report is made in seconds
+            continue
+        blob = blob_of(cache, out["md5"])
+        if not out["md5"].endswith(DIRECTORY):
+            yield blob.is_file() and blob.stat().st_size == out["size"]
+            continue
+        if not blob.is_file():
+            yield False
+            return
+        files = yaml.load(blob.read_text(encoding="utf-8") or "[]", LOADER) or []
+        sizes = [path.stat().st_size for of in files if (path := blob_of(cache, of["md5"])).is_file()]
+        yield len(sizes) == len(files) == out["nfiles"] and sum(sizes) == out["size"]
+
+
+def blob_of(cache: Path, md5: str) -> Path:
+    return cache / "files" / "md5" / md5[:2] / md5[2:]

@@ -1,0 +1,116 @@
+"""Share a study through a remote of DVC.
+
+python -m stages.share remote URL     name the team's remote: a folder, s3://bucket/path, ssh://host/path
+python -m stages.share push           data, predictions, and the run cache (`make share`)
+python -m stages.share open           fetch the report and open it (`make open`): no stage runs
+python -m stages.share merge BRANCH   both sides' learners and sizes, without training a cell again
+"""
+
+import argparse
+import subprocess
+import sys
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+
+from stages.audit.checks import files
+from stages.audit.recorded import load
+from stages.common.artefacts import RESULTS
+from stages.common.command import run
+from stages.common.errors import InputError
+from stages.share.merge import merge
+
+REPORT = RESULTS / "report.html"
+NAME = "team"
+PLUGINS = {"s3": "dvc_s3", "ssh": "dvc_ssh", "gs": "dvc_gs", "azure": "dvc_azure"}  # by the URL's scheme
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.share", description="Share a study through a remote of DVC."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    remote_of = commands.add_parser("remote", help="name the team's remote; what is pulled from it is verified")
+    remote_of.add_argument("url")
+    remote_of.add_argument("--endpoint", metavar="URL", help="of an S3 server that is not Amazon's")
+    commands.add_parser("push", help="push data, predictions and the run cache, after a look at every byte")
+    open_of = commands.add_parser("open", help="fetch the report and open it; no stage runs")
+    open_of.add_argument("--no-browser", action="store_true", help="print where it lies, and no more")
+    merge_of = commands.add_parser("merge", help="merge a branch with other learners and sizes")
+    merge_of.add_argument("branch")
+    arguments = parser.parse_args()
+    match arguments.command:
+        case "remote":
+            remote(arguments.url, arguments.endpoint)
+        case "push":
+            push()
+        case "open":
+            show(not arguments.no_browser)
+        case "merge":
+            merge(arguments.branch)
+
+
+def remote(url: str, endpoint: str | None) -> None:
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme in PLUGINS and find_spec(PLUGINS[scheme]) is None:
+        extra = scheme if scheme in ("s3", "ssh") else None
+        install = f"pip install '.[{extra}]'" if extra else f"pip install {PLUGINS[scheme].replace('_', '-')}"
+        raise InputError(f"{url}: remotes of {scheme}:// need a package that is not installed; run `{install}`")
+    place = url if scheme else str(Path(url).expanduser().resolve())
+    if not scheme:
+        Path(place).mkdir(parents=True, exist_ok=True)
+    dvc("remote", "add", "--default", "--force", NAME, place)
+    dvc("remote", "modify", NAME, "verify", "true")  # else DVC trusts the hashes of what it pulls
+    if endpoint:
+        dvc("remote", "modify", NAME, "endpointurl", endpoint)
+    print(
+        f"share: {NAME} is {place}, and verified at every pull; `git add .dvc/config && git commit`, then `make share`"
+    )
+
+
+def push() -> None:
+    """Raises InputError where the cache holds other bytes than the study's: DVC would push them."""
+    of = load()
+    if not of.repo.config["core"].get("remote"):
+        raise InputError("no remote is named; `python -m stages.share remote URL` does")
+    wrong = [check for check in [*files.complete(of), *files.cached(of)] if check.status == "FAIL"]
+    if wrong:
+        first = wrong[0]
+        raise InputError(
+            f"{first.artefact}: {first.observed}, not {first.expected}; {first.remedy}; nothing was pushed"
+        )
+    dvc("push", "--run-cache", shown=True)
+    changed = [path for path in of.uncommitted() if path in ("params.yaml", "dvc.lock") or path.startswith("results/")]
+    if changed:
+        print(f"share: {changed[0]} is not committed; `git add params.yaml dvc.lock results`, commit, `git push`")
+
+
+def show(with_browser: bool) -> None:
+    if not load().repo.config["core"].get("remote") and not REPORT.is_file():
+        raise InputError("no remote is named and no report is here; `make repro` makes one")
+    of = load()
+    if not of.is_as_recorded(str(REPORT)):
+        try:
+            dvc("pull", str(REPORT), str(RESULTS / "figures"))
+        except InputError as error:
+            raise InputError(f"{error}; `make repro` makes the report anew") from None
+        of = load()
+        if not of.is_as_recorded(str(REPORT)):
+            raise InputError(f"{REPORT} is not the committed one; `dvc checkout --force {REPORT}`")
+    print(f"share: {REPORT.resolve()}")
+    if with_browser and not webbrowser.open(REPORT.resolve().as_uri()):
+        print("share: no browser here; open that file")
+
+
+def dvc(*arguments: str, shown: bool = False) -> None:
+    """Raises InputError with DVC's own line where it fails."""
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise InputError(f"`dvc {arguments[0]}` failed: {(told or [done.stderr.strip()])[0]}")
+    if shown:
+        print(f"share: {(done.stdout.strip() or 'nothing new').splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,110 @@
+"""Two branches that added learners and sizes become one study: both sides' overrides, both sides' cells."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from stages.common import artefacts
+from stages.common.errors import InputError
+from stages.common.params import LOADER, PARAMS
+from stages.compose.composing import composed
+from stages.compose.overrides import hydra_value, key_of, parsed
+from stages.run import lock
+from stages.run.lock import LOCK
+from stages.run.snapshot import git
+
+SETTLED = (str(PARAMS), str(LOCK), "results/")  # what is made anew of both sides; all else is for people to settle
+
+
+def merge(branch: str) -> None:
+    """Leaves the merge ready: `make repro`, then `git commit`. Raises InputError, and the tree as it was, where people
+    must settle something."""
+    theirs = revision(branch)
+    if git("status", "--porcelain", "--untracked-files=no"):
+        raise InputError("uncommitted changes here; commit or stash them first")
+    ours, base = git("rev-parse", "HEAD"), git("merge-base", "HEAD", theirs)
+    if base == theirs:
+        print(f"share: {branch} holds nothing new")
+        return
+    texts = {of: show(of, str(PARAMS)) for of in (base, ours, theirs)}
+    locks = {of: (yaml.load(show(of, str(LOCK)) or "{}", LOADER) or {}) for of in (base, ours, theirs)}
+    overrides = united(*(overrides_of(texts[of]) for of in (base, ours, theirs)))
+    # git tells by its status that something conflicts, which is what is settled here.
+    subprocess.run(["git", "merge", "--no-commit", "--no-ff", theirs], capture_output=True, check=False)
+    try:
+        conflicts = git("diff", "--name-only", "--diff-filter=U").splitlines()
+        if foreign := [path for path in conflicts if not path.startswith(SETTLED)]:
+            raise InputError(f"{foreign[0]} was changed on both sides; settle it with `git merge {branch}`, then "
+                             f"`python -m stages.compose {' '.join(overrides)}` and `make repro`")  # fmt: skip
+        artefacts.save_text(PARAMS, composed(overrides))
+    except InputError:
+        git("merge", "--abort")
+        raise
+    lock.save(joined(*(locks[of].get("stages", {}) for of in (base, ours, theirs))))
+    for path in conflicts:
+        if path.startswith("results/"):
+            git("checkout", "--ours", "--", path)
+    git("add", "--", str(PARAMS), str(LOCK), "results")
+    print(f"share: {branch} merged with {' '.join(overrides) or 'no overrides'}; `make repro` takes both sides' cells "
+          "from the cache or the remote, then `git add results dvc.lock && git commit`")  # fmt: skip
+
+
+def revision(branch: str) -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise InputError(f"{branch!r} is no branch or commit here; `git fetch`, and `git branch --all` lists them")
+    return done.stdout.strip()
+
+
+def show(commit: str, path: str) -> str:
+    done = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, text=True, check=False)
+    return done.stdout if not done.returncode else ""
+
+
+def overrides_of(text: str) -> dict[str, str]:
+    """By key, the overrides that a params.yaml records."""
+    recorded = (yaml.load(text or "{}", LOADER) or {}).get("compose", {}).get("overrides", [])
+    return {key_of(override): override for override in recorded}
+
+
+def united(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Overrides of both sides. Lists that both changed are united, less what either side took out of the common
+    beginning's; raises InputError where both changed one value."""
+    found = []
+    for key in dict.fromkeys([*ours, *theirs]):
+        before, here, there = base.get(key), ours.get(key), theirs.get(key)
+        if here == there or there == before:
+            chosen = here
+        elif here == before:
+            chosen = there
+        else:
+            chosen = both(key, before, here, there)
+        if chosen is not None:
+            found.append(chosen)
+    return found
+
+
+def both(key: str, before: str | None, here: str | None, there: str | None) -> str:
+    lists: list[Any] = [None if of is None else parsed(of).value() for of in (before, here, there)]
+    if here is None or there is None or not all(of is None or isinstance(of, list) for of in lists):
+        remedy = f"agree on one, and let both branches record it with `python -m stages.compose {here or key}`"
+        raise InputError(f"both sides changed {key}: {here or 'dropped'} here, {there or 'dropped'} there; {remedy}")
+    old, own, other = (list(of or []) for of in lists)
+    gone = [item for item in old if item not in own or item not in other]
+    items: list[Any] = [item for item in dict.fromkeys([*own, *other]) if item not in gone]
+    if all(isinstance(item, int) for item in items):
+        items.sort()
+    return f"{key}={hydra_value(items)}"
+
+
+def joined(base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries of dvc.lock: of a stage that both have, the one that changed since they parted, ours where both did."""
+    names: Sequence[str] = list(dict.fromkeys([*ours, *theirs]))
+    return {
+        name: theirs[name] if name not in ours or (ours[name] == base.get(name) and name in theirs) else ours[name]
+        for name in names
+    }
