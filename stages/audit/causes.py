@@ -35,7 +35,8 @@ def place_of(check: Check) -> str:
 
 def follows(place: str, other: str, stages: Sequence[Stage]) -> bool:
     """Whether what is wrong at `place` can be because of what is wrong at `other`."""
-    if is_of(other, CONF) and place == str(PARAMS):
+    is_folder_of_it = place != other and is_of(other, place)
+    if is_folder_of_it or (is_of(other, CONF) and place == str(PARAMS)):
         return True
     return any(is_of(place, out) for out in made_from(other, stages)) and place != other
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from stages.common.params import PARAMS, read_yaml
 
 PLACE = Path(".dvc/tmp/audit")  # on the disk of the project, and no one's but DVC's
@@ -21,14 +19,17 @@ def folder(data: Sequence[str]) -> Iterator[Path]:
     """A folder with the code, the params and these inputs, as links of files that are replaced and never written to."""
     PLACE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=PLACE) as made:
-        at = Path(made)
+        at = Path(made, *"abcdef")  # so deep that a path which leaves the project stays in here
+        at.mkdir(parents=True)
         shutil.copytree("stages", at / "stages", ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("requirements.lock", "dvc.yaml"):
             if Path(name).is_file():
                 shutil.copy(name, at / name)
-        content = read_yaml(PARAMS)
-        content["dataset"]["path"] = str(Path(content["dataset"]["path"]).resolve())
-        (at / PARAMS).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        shutil.copy(PARAMS, at / PARAMS)
+        raw = Path(read_yaml(PARAMS)["dataset"]["path"])
+        if not raw.is_absolute() and raw.exists() and not (at / raw).exists():
+            (at / raw).parent.mkdir(parents=True, exist_ok=True)
+            (at / raw).symlink_to(raw.resolve())
         for path in map(Path, data):
             (at / path).parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():

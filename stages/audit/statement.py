@@ -11,6 +11,7 @@ from stages.common import artefacts, provenance
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.errors import InputError
 from stages.common.params import PARAMS
+from stages.compose.record import value_of
 
 SEALS = RESULTS / "seal"
 RULES, BOUND = SEALS / "rules.json", SEALS / "results.json"
@@ -89,12 +90,6 @@ def write(path: Path, kind: str, files: Iterable[Path], predicate: Json) -> Path
 def rules_of(params: Any) -> Json:
     """Of every statement, the value of each param that its verdict follows from."""
     return {of: {key: value_of(params, key) for key in (*OF_ALL, *keys)} for of, keys in KEYS.items()}
-
-
-def value_of(content: Any, key: str) -> Any:
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, dict) else None
-    return content
 
 
 def is_code(path: Path) -> bool:

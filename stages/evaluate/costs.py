@@ -30,7 +30,14 @@ def costs_of(
                       way.gain.median, rules) for way in more]  # fmt: skip
     return Costs(
         cells=[
-            CellCost(learner=learner, n_train=n_train, fit_seconds=timing.fit_seconds, **timing.host.model_dump(exclude={"instructions"}))
+            CellCost(
+                learner=learner,
+                n_train=n_train,
+                fit_seconds=timing.fit_seconds,
+                system=timing.host.system,
+                processor=timing.host.processor,
+                cores=timing.host.cores,
+            )
             for (learner, n_train), timing in timings.items()
         ],
         tuning=[TuningCost(learner=name, fit_seconds=timing.fit_seconds) for name, timing in tuning.items()],

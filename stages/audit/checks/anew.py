@@ -70,6 +70,9 @@ def compared(at: Path, places: list[str], name: str) -> Iterator[Check]:
     is_same_class = machine.is_of_study()
     for place in places:
         root = at / place
+        if root.exists() and not Path(place).exists():
+            yield fails(name, place, "there", "it is not", f"`dvc checkout --force {place}`, or {MAKE}")
+            continue
         made = {path.relative_to(at) for path in root.rglob("*") if path.is_file()} if root.is_dir() else {Path(place)}
         here = {p for p in Path(place).rglob("*") if p.is_file()} if Path(place).is_dir() else {Path(place)}
         for path in sorted(made | here):

@@ -8,6 +8,7 @@ from typing import Any
 from stages.audit.recorded import DIRECTORY, LOCK, Recorded, digest, git
 from stages.audit.say import MAKE, all_or, fails, passes, short, unchecked, warns
 from stages.common.params import PARAMS
+from stages.compose.record import differences, value_of
 from stages.contract.audit import Check
 
 BACK = "`dvc checkout --force {}` brings back what was recorded"
@@ -55,9 +56,10 @@ def params(of: Recorded) -> Iterator[Check]:
     told = set()
     for stage in of.stages:
         recorded = of.lock.get(stage.name, {}).get("params", {}).get(str(PARAMS), {})
-        for key, was in recorded.items():
-            now = value_of(of.params, key)
-            if now != was and key not in told:
+        present = {key: value_of(of.params, key) for key in recorded}
+        for key in differences(recorded, present):
+            was, now = (value_in(values, key) for values in (recorded, present))
+            if key not in told:
                 told.add(key)
                 remedy = f"`git checkout {PARAMS}`, or compose and run anew"
                 yield fails(
@@ -182,7 +184,7 @@ def hash_in(odb: Any, named: str) -> str | None:
         return None
 
 
-def value_of(content: Any, key: str) -> Any:
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, dict) else None
-    return content
+def value_in(values: Mapping[str, Any], key: str) -> Any:
+    """Of dvc.lock's values by dotted key, that of a key inside one."""
+    of = next(name for name in values if key == name or key.startswith(f"{name}."))
+    return values[of] if key == of else value_of(values[of], key.removeprefix(f"{of}."))

@@ -1,0 +1,276 @@
+"""The audit passes what was not touched, and names what was, first."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.audit.causes import ordered
+from stages.audit.recorded import Stage
+from stages.audit.say import fails, passes
+from stages.contract.audit import Audit, Check
+from tests.clones import Clone
+
+pytestmark = pytest.mark.pipeline
+PREDICTIONS = "data/predictions/small_nn/128/predictions.npz"
+
+
+def audited(clone: Clone, *arguments: str, status: int = 0) -> Audit:
+    done = subprocess.run(
+        ["python", "-m", "stages.audit", "--json", *arguments],
+        cwd=clone.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    content = json.loads(done.stdout)
+    assert {"name", "status", "expected", "observed", "remedy"} <= content["checks"][0].keys()
+    return Audit.model_validate(content)
+
+
+def flip(path: Path, place: int = -1) -> None:
+    """One byte changed, the size kept, and the time of change as well."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def blob(clone: Clone, md5: str) -> Path:
+    return clone.path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+
+
+def md5_of(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def tamper_number(clone: Clone) -> str:
+    path = clone.path / "results/report.html"
+    text = path.read_text(encoding="utf-8")
+    shown = next(row["mean"] for row in rows(clone) if row["learner"] == "small_nn" and row["metric"] == "error")
+    number = f"{100 * float(shown):.2f}"[:3]
+    assert number in text
+    path.write_text(text.replace(number, number[:-1] + ("1" if number[-1] != "1" else "2"), 1), encoding="utf-8")
+    return "results/report.html"
+
+
+def rows(clone: Clone) -> list[dict[str, str]]:
+    with (clone.path / "results/curves.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def tamper_metric(clone: Clone) -> str:
+    path = clone.path / "results/curves.csv"
+    first = next(row["mean"] for row in rows(clone))
+    path.write_text(path.read_text().replace(first, first[:-1] + ("1" if first[-1] != "1" else "2"), 1))
+    return "results/curves.csv"
+
+
+def tamper_file(name: str, place: int = -1) -> Callable[[Clone], str]:
+    def tamper(clone: Clone) -> str:
+        flip(clone.path / name, place)
+        return name
+
+    return tamper
+
+
+def tamper_params(clone: Clone) -> str:
+    clone.edit("params.yaml", "n_settings: ", "n_settings: 1")
+    return "params.yaml: scale.n_settings"
+
+
+def tamper_rule(clone: Clone) -> str:
+    clone.edit("conf/config.yaml", "settled_tau: 0.8", "settled_tau: 0.5")
+    clone.compose()
+    return "conf/config.yaml"
+
+
+def tamper_recorded_rule(clone: Clone) -> str:
+    clone.compose("evaluate.claims.alpha=0.2")
+    return "params.yaml: evaluate.claims.alpha"
+
+
+def tamper_code(clone: Clone) -> str:
+    path = clone.path / "stages/evaluate/metrics.py"
+    path.write_text(path.read_text() + "\n# as if nothing had happened\n")
+    return "stages/evaluate/metrics.py"
+
+
+def tamper_blob(clone: Clone) -> str:
+    path = blob(clone, md5_of(clone.path / PREDICTIONS))
+    flip(path)
+    return str(path.relative_to(clone.path))
+
+
+def tamper_remote(clone: Clone) -> str:
+    remote = clone.path.parent / "remote"
+    clone("python", "-m", "stages.share", "remote", str(remote))
+    clone.commit("name the remote")
+    clone("python", "-m", "stages.share", "push")
+    audited(clone)
+    md5 = md5_of(clone.path / PREDICTIONS)
+    flip(remote / "files/md5" / md5[:2] / md5[2:])
+    return f"team: {remote}/files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def tamper_lock(clone: Clone) -> str:
+    text = (clone.path / "dvc.lock").read_text()
+    (clone.path / "dvc.lock").write_text(text[: text.index("  plot:")])
+    return "dvc.lock"
+
+
+CASES: dict[str, Callable[[Clone], str]] = {
+    "subset": tamper_file("data/subsets/64.npy"),
+    "test labels": tamper_file("data/prepared/test_labels.npy", -8),
+    "prediction": tamper_file(PREDICTIONS, -400),
+    "tuning": tamper_file("data/tuning/small_nn/128.json", 3),
+    "metric": tamper_metric,
+    "hash": tamper_file("results/hashes.json", 80),
+    "number of the report": tamper_number,
+    "param": tamper_params,
+    "rule in conf": tamper_rule,
+    "rule by override": tamper_recorded_rule,
+    "code": tamper_code,
+    "cached blob": tamper_blob,
+    "remote object": tamper_remote,
+    "lock cut at a stage": tamper_lock,
+}
+
+
+def test_an_untouched_study_passes(copy):
+    found = audited(copy)
+    assert found.verdict == "pass"
+    assert found.commit == copy("git", "rev-parse", "HEAD").strip()
+    assert {check.status for check in found.checks} == {"PASS", "WARN"}
+    assert {check.name for check in found.checks if check.status == "WARN"} == {
+        f"rules of {claim['id']}" for claim in json.loads(copy.read("results/claims.json"))
+    }
+    assert audited(copy, "--strict", status=1).verdict == "fail"
+    assert copy("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_tampered_with_is_named_first(copy, case):
+    wrong = CASES[case](copy)
+    found = audited(copy, status=1)
+    first, *others = found.checks
+    assert (first.status, first.artefact) == ("FAIL", wrong)
+    assert first.because_of is None
+    assert all(check.because_of for check in others if check.status == "FAIL"), [
+        c for c in others if c.status == "FAIL"
+    ]
+
+
+@pytest.mark.slow
+def test_a_raw_byte_is_named_first(tmp_path):
+    clone = Clone.of_work_tree(tmp_path)
+    random = np.random.default_rng(0)
+    labels = random.integers(2, size=400)
+    lines = [f"{x:.4f},{'yes' if y else 'no'}" for x, y in zip(random.normal(size=400) + labels, labels, strict=True)]
+    (clone.path / "my.csv").write_text("\n".join(["x,y", *lines]) + "\n")
+    clone.compose("--reset", "--table", "my.csv", "--target", "y", "scale=smoke", "learners=[logistic_regression]")
+    clone.repro()
+    clone.commit("run a table")
+    assert audited(clone).verdict == "pass"
+    flip(clone.path / "my.csv", 30)
+    found = audited(clone, status=1)
+    assert found.checks[0].artefact == "my.csv"
+    assert not [check for check in found.checks if check.status == "FAIL" and check.because_of not in (None, "my.csv")]
+
+
+@pytest.mark.slow
+def test_coherent_tampering_is_caught_by_a_replay_alone(copy):
+    labels = np.load(copy.path / "data/prepared/test_labels.npy")
+    folder = copy.path / PREDICTIONS
+    probabilities = np.load(folder)["probabilities"]
+    probabilities[:, np.arange(len(labels)), labels] += 0.3
+    np.savez(folder, probabilities=(probabilities / probabilities.sum(axis=2, keepdims=True)).astype(np.float32))
+    copy("dvc", "commit", "--force", "train@small_nn-128")
+    assert copy.repro() == ["evaluate", "plot"]
+    copy.commit("as if it had been trained so")
+    assert audited(copy).verdict == "pass"
+    assert audited(copy, "--replay", "logistic_regression-128").verdict == "pass"
+    found = audited(copy, "--replay", "small_nn-128", status=1)
+    assert (found.checks[0].name, found.checks[0].artefact) == ("replay of small_nn-128", PREDICTIONS)
+    replayed = [check for check in found.checks if check.name == "replay of small_nn's tuning"]
+    assert [check.status for check in replayed] == ["PASS"]
+
+
+def test_what_cannot_be_checked_is_no_pass(copy):
+    copy("dvc", "remote", "add", "--default", "gone", "ssh://nowhere.invalid/x")
+    copy.commit("a remote that nobody reaches")
+    found = audited(copy, status=2)
+    assert found.verdict == "could not check"
+    (copy.path / "dvc.lock").unlink()
+    done = subprocess.run(["python", "-m", "stages.audit"], cwd=copy.path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "dvc.lock is missing" in done.stderr
+    (copy.path / "dvc.lock").write_text("stages: {a")
+    found = audited(copy, status=1)
+    assert found.checks[0].artefact == "dvc.lock"
+    assert "git checkout dvc.lock" in found.checks[0].remedy
+
+
+def test_against_an_earlier_commit(copy):
+    before = copy("git", "rev-parse", "HEAD").strip()
+    assert audited(copy, "--against", before).verdict == "pass"
+    copy.compose("train.seed=1")
+    copy.repro()
+    copy.commit("another seed")
+    found = audited(copy, "--against", before, status=1)
+    assert found.checks[0].name == f"cells of {before}"
+    assert audited(copy, "--against", "nothing", status=2).verdict == "could not check"
+
+
+# The line of a study: raw.csv -> prepare -> pool -> train -> cell -> evaluate -> curves.csv -> plot -> report.html.
+LINE = [
+    Stage("prepare", "", ("raw.csv", "stages/prepare"), ("data/pool",), frozenset(), ("dataset",)),
+    Stage("train", "", ("data/pool",), ("data/cell",), frozenset(), ()),
+    Stage("evaluate", "", ("data/cell",), ("results/curves.csv",), frozenset(), ("evaluate",)),
+    Stage("plot", "", ("results/curves.csv",), ("results/report.html",), frozenset(), ()),
+]
+
+
+def failure(artefact: str) -> Check:
+    return fails("a check", artefact, "this", "that", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["results/report.html", "data/cell"], [("data/cell", None), ("results/report.html", "data/cell")]),
+        (["data/cell/a.npz", "raw.csv"], [("raw.csv", None), ("data/cell/a.npz", "raw.csv")]),
+        (["results/report.html"], [("results/report.html", None)]),
+        (["params.yaml", "params.yaml: evaluate.a", "results/curves.csv"],
+         [("params.yaml: evaluate.a", None), ("params.yaml", "params.yaml: evaluate.a"),
+          ("results/curves.csv", "params.yaml: evaluate.a")]),
+        (["params.yaml: a", "conf/b.yaml"], [("conf/b.yaml", None), ("params.yaml: a", "conf/b.yaml")]),
+        (["data/cell", "data/cell/a.npz"], [("data/cell/a.npz", None), ("data/cell", "data/cell/a.npz")]),
+        ([".dvc/cache/x", "data/cell"], [(".dvc/cache/x", None), ("data/cell", None)]),
+    ],
+)  # fmt: skip
+def test_consequences_stand_under_their_cause(found, expected):
+    checks = ordered([passes("fine", "x", "", ""), *map(failure, found)], LINE)
+    assert [(check.artefact, check.because_of) for check in checks if check.status == "FAIL"] == expected
+    assert checks[-1].status == "PASS"
+
+
+def test_a_replay_of_no_cell_is_refused(copy):
+    for asked, told in (("0", "at least one cell"), ("small_nn-63", "did you mean 'small_nn-64'?")):
+        done = copy("python", "-m", "stages.audit", "--replay", asked, fails=True)
+        assert told in done
+        assert len(done.splitlines()) == 1
+    shutil.rmtree(copy.path / "data/subsets")
+    assert audited(copy, status=1).checks[0].artefact == "data/subsets"
