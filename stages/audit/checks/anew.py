@@ -44,7 +44,9 @@ def results(of: Recorded) -> Iterator[Check]:
     with scratch.folder(FOR_RESULTS) as at:
         for stage in ("evaluate", "plot"):
             if told := scratch.stage(at, f"stages.{stage}"):
-                yield fails(name, "data/predictions" if stage == "evaluate" else "results", expected, told, MAKE)
+                yield fails(
+                    name, f"results/{'curves.csv' if stage == 'evaluate' else 'report.html'}", expected, told, MAKE
+                )
                 return
         places = sorted(out for stage in of.stages if stage.name in ("evaluate", "plot") for out in stage.outs)
         yield from all_or(compared(at, places, name), name, "results", expected,
