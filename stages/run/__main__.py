@@ -59,7 +59,7 @@ def main() -> None:
     say = (lambda _: None) if arguments.quiet else partial(print, flush=True)
     if mended := lock.mend():
         print(f"run: {mended}", flush=True)
-    before, retried = due(), {task.name for task in timed_out_now()} | set(lost_now())
+    before, retried = due(), retried_now()
     if not before and not retried:
         say("run: nothing has changed")
         print_answer()
@@ -70,7 +70,7 @@ def main() -> None:
         if remote:
             say(f"run: looking into the remote {remote} for what is not here")
             commands.fetch(log, say)
-            before = due()
+            before, retried = due(), retried_now()
         needs_cells = bool(retried or before - AROUND) and not arguments.ray
         with Warmth(params.raw("train.threads"), needs_cells) as warmth, Following(LOG, arguments.verbose):
             say(f"run: DVC's own output goes to {LOG.resolve()}")
@@ -116,6 +116,11 @@ def take_turns(log: Any) -> None:
 
 def timed_out_now() -> list[Task]:
     return timed_out(params.raw("learners"), params.raw("grid.sizes"), params.load(TimeLimit, "train").timeout_seconds)
+
+
+def retried_now() -> set[str]:
+    """What ran into a lower limit, or is lost from the cache."""
+    return {task.name for task in timed_out_now()} | set(lost_now())
 
 
 def lost_now() -> list[str]:

@@ -1,0 +1,156 @@
+"""A team shares a study: nothing is trained twice, whatever the remote, and two branches become one."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stages.common.errors import InputError
+from stages.share.merge import joined, united
+from tests.clones import Clone
+
+pytestmark = pytest.mark.pipeline
+
+
+def trained(clone: Clone) -> list[str]:
+    """Cells and tunings that the last `stages.run` or `dvc repro` really ran, by DVC's own log."""
+    text = (clone.path / "run.log").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("Running stage '")]
+    return sorted(name for line in lines if (name := line.split("'")[1]).startswith(("train@", "tune@")))
+
+
+def cloned(origin: Clone, path: Path) -> Clone:
+    subprocess.run(["git", "clone", "--quiet", str(origin.path), str(path)], check=True)
+    return Clone(path)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3's protocol."""
+    port = 20_000 + os.getpid() % 20_000
+    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    urllib.request.urlopen(urllib.request.Request(f"{address}/team", method="PUT"), timeout=5).close()  # a bucket
+    yield address
+    server.terminate()
+    server.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_teammate_opens_the_report_and_trains_what_is_new_alone(copy, tmp_path, kind, request, monkeypatch):
+    if kind == "s3":
+        address = request.getfixturevalue("s3")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        named = ["s3://team/study", "--endpoint", address]
+    else:
+        named = [str(tmp_path / "remote")]
+    copy("python", "-m", "stages.share", "remote", *named)
+    assert "verify = true" in (copy.path / ".dvc/config").read_text()
+    copy.commit("name the remote")
+    copy("python", "-m", "stages.share", "push")
+    mate = cloned(copy, tmp_path / "mate")
+    mate("python", "-m", "stages.share", "open", "--no-browser")
+    assert mate.read("results/report.html") == copy.read("results/report.html")
+    assert not (mate.path / "data/predictions").exists()
+    mate("python", "-m", "stages.run")
+    assert trained(mate) == []
+    assert mate.repro() == []
+    mate.compose("learners=[logistic_regression,gradient_boosting,small_nn,engineered_logistic]")
+    mate("python", "-m", "stages.run")
+    new = [f"train@engineered_logistic-{n}" for n in (128, 64)] + ["tune@engineered_logistic"]
+    assert trained(mate) == new
+    mate("python", "-m", "stages.audit")
+
+
+@pytest.mark.slow
+def test_two_branches_become_one_study_without_training_a_cell(copy, tmp_path):
+    copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
+    copy.commit("name the remote")
+    copy("python", "-m", "stages.share", "push")
+    copy("git", "branch", "--move", "main")
+    mate = cloned(copy, tmp_path / "mate")
+    mate("git", "checkout", "--quiet", "-b", "mate")
+    mate.compose("learners=[logistic_regression,gradient_boosting,small_nn,engineered_logistic]")
+    mate("python", "-m", "stages.run")
+    mate.commit("engineered features")
+    mate("python", "-m", "stages.share", "push")
+    copy.compose("scale.sizes=[64,128,256]", "learners=[logistic_regression,gradient_boosting,small_nn,random_forest]")
+    copy("python", "-m", "stages.run")
+    copy.commit("a forest, and a larger size")
+    copy("git", "fetch", "--quiet", str(mate.path), "mate:mate")
+    told = copy("python", "-m", "stages.share", "merge", "mate")
+    assert "make repro" in told
+    copy("python", "-m", "stages.run")
+    # The one cell that neither had: the mate's learner at the size that is new here.
+    assert trained(copy) == ["train@engineered_logistic-256"]
+    copy("git", "add", "--all")
+    copy("git", "commit", "--quiet", "--message", "merge both")
+    assert len(copy("git", "log", "-1", "--format=%P").split()) == 2
+    assert "small_nn,random_forest,engineered_logistic]" in copy.read("params.yaml").decode()
+    copy("python", "-m", "stages.audit")
+    assert copy("python", "-m", "stages.share", "merge", "mate").startswith("share: mate holds nothing new")
+
+
+def test_what_people_must_settle_leaves_the_tree_as_it_was(copy):
+    copy("git", "checkout", "--quiet", "-b", "other")
+    copy.compose("train.seed=1")
+    copy.commit("one seed")
+    copy("git", "checkout", "--quiet", "-")
+    copy.compose("train.seed=2")
+    copy.commit("another")
+    told = copy("python", "-m", "stages.share", "merge", "other", fails=True)
+    assert "train.seed=2 here, train.seed=1 there" in told
+    assert copy("git", "status", "--porcelain") == ""
+    assert "no branch or commit" in copy("python", "-m", "stages.share", "merge", "nothing", fails=True)
+
+
+def test_a_corrupt_cache_is_not_pushed(copy, tmp_path):
+    copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
+    blob = next(path for path in sorted((copy.path / ".dvc/cache/files/md5").rglob("*")) if path.is_file())
+    blob.chmod(0o644)
+    blob.write_bytes(bytes([blob.read_bytes()[0] ^ 1]) + blob.read_bytes()[1:])
+    told = copy("python", "-m", "stages.share", "push", fails=True)
+    assert str(blob.relative_to(copy.path)) in told
+    assert "nothing was pushed" in told
+    assert not list((tmp_path / "remote").rglob("*.dir"))
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        ({}, {"a": "a=1"}, {"b": "b=2"}, ["a=1", "b=2"]),
+        ({"a": "a=1"}, {"a": "a=1"}, {"a": "a=2"}, ["a=2"]),
+        ({"a": "a=1"}, {}, {"a": "a=1"}, []),
+        ({}, {"s": "s=[1,4]"}, {"s": "s=[1,2]"}, ["s=[1,2,4]"]),
+        ({"l": "l=[x,y]"}, {"l": "l=[x,z]"}, {"l": "l=[x,y,w]"}, ["l=[x,z,w]"]),
+    ],
+)
+def test_overrides_of_both_sides(base, ours, theirs, expected):
+    assert united(base, ours, theirs) == expected
+
+
+def test_one_value_that_both_changed_is_for_people():
+    with pytest.raises(InputError, match="a=1 here, a=2 there"):
+        united({}, {"a": "a=1"}, {"a": "a=2"})
+
+
+def test_entries_of_the_lock_of_both_sides():
+    base = {"p": 0, "q": 0, "r": 0}
+    assert joined(base, {"p": 1, "q": 0, "o": 1}, {"p": 0, "q": 2, "r": 0, "t": 3}) == {
+        "p": 1, "q": 2, "o": 1, "r": 0, "t": 3,
+    }  # fmt: skip
