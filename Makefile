@@ -1,5 +1,9 @@
 # make repro   set up, compose the params, run the pipeline on all cores, print the answer   (OVERRIDES="scale=full" to change it)
 # make ask TABLE=my.csv TARGET=y   the same for a table of your own, whatever was composed before
+# make share      push data, predictions and the run cache to the team's remote (python -m stages.share remote URL names it)
+# make open       fetch the report that the last commit tells of, and open it: no stage runs
+# make audit      is what the report says what was run?
+# make replay     train the committed study anew, and compare every cell with its committed SHA-256
 # make test       set up, check style and types, run what a change needs, the real pipeline among it: 12 min on 2 cores
 # make test-slow  the long tests: simulations, faults, clusters, large data
 PYTHON ?= python3
@@ -10,7 +14,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # python -m: scripts in .venv/bin name the folder that they were installed in, and break where it was renamed.
 
-.PHONY: repro ask test test-slow fast install lock prune
+.PHONY: repro ask share open audit replay test test-slow fast install lock prune
 
 repro: install
 	@echo "2/3 compose the study" && python -m stages.compose $(OVERRIDES)
@@ -20,6 +24,18 @@ ask: install
 	@test -n "$$TABLE" && test -n "$$TARGET" || { echo 'error: make ask TABLE=my.csv TARGET=y: say which table, and which of its columns to predict'; exit 1; }
 	@echo "2/3 compose the study" && python -m stages.compose --reset --table "$$TABLE" --target "$$TARGET" $(OVERRIDES)
 	@echo "3/3 run it" && python -m stages.run
+
+share: install
+	@python -m stages.share push
+
+open: install
+	@python -m stages.share open
+
+audit: install
+	@python -m stages.audit
+
+replay: install
+	@python -m stages.replay
 
 test: install
 	python -m ruff check . && python -m ruff format --check . && python -m mypy
