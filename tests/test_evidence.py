@@ -33,8 +33,9 @@ CONTEXT = {
     "output": "https://bioschemas.org/properties/output",
 } | {
     name: {"@id": f"http://schema.org/{name}"}
-    for name in ("about", "license", "mainEntity", "mentions", "hasPart", "instrument", "object", "result", "agent", "name",
-                 "description", "datePublished", "programmingLanguage", "exampleOfWork", "workExample", "url", "endTime",
+    for name in ("about", "license", "mainEntity", "mentions", "hasPart", "instrument", "object", "result", "agent",
+                 "name", "description", "datePublished", "programmingLanguage", "exampleOfWork", "workExample", "url",
+                 "endTime",
                  "actionStatus", "encodingFormat", "contentSize", "valueRequired", "additionalType", "version",
                  "identifier", "alternateName", "CreativeWork", "Dataset", "SoftwareSourceCode", "ComputerLanguage",
                  "CreateAction", "Organization")
