@@ -10,11 +10,13 @@ from pydantic import TypeAdapter
 from stages.common import artefacts
 from stages.common.command import run
 from stages.contract.advice import Advice
+from stages.contract.audit import Audit
 from stages.contract.cell import Cell, Choices, Timing
 from stages.contract.cells import MeasuredCell
 from stages.contract.claims import Claim
 from stages.contract.costs import Costs
 from stages.contract.dataset import Dataset
+from stages.contract.report import Report
 
 RECORDS: dict[str, Any] = {  # by the name of the file
     "dataset.json": Dataset,
@@ -25,6 +27,8 @@ RECORDS: dict[str, Any] = {  # by the name of the file
     "claims.json": list[Claim],
     "advice.json": Advice,
     "costs.json": Costs,
+    "report.json": Report,
+    "audit.json": Audit,
 }
 
 

@@ -1,6 +1,8 @@
 """Files that unpack to far more than they are: refused before they fill memory or disk."""
 
 import gzip
+import shutil
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,6 +12,7 @@ from stages.common.errors import InputError
 MOST_TIMES = 300  # as large as packed: tables and images stay far below, a gzip of one byte repeated reaches 1,030
 SMALL = 200_000_000  # bytes that nobody minds
 AT_ONCE = 4_194_304
+BYTES = 4  # of a value, at least
 
 
 def check_gzip(path: Path) -> None:
@@ -34,6 +37,15 @@ def check_zip(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most:
             raise InputError(told(path, most))
+
+
+def check_room(path: Path, n_values: int) -> None:
+    """Raises InputError where a Parquet file tells of more values than this disk has room for: runs of one value take
+    none in the file."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if BYTES * n_values > free // 2:
+        what = f"{path} of {path.stat().st_size:,} bytes tells of {n_values:,} values"
+        raise InputError(f"{what}, for which {free:,} free bytes in {tempfile.gettempdir()} are too few; free some")
 
 
 def told(path: Path, most: int) -> str:

@@ -16,7 +16,7 @@ from stages.common.errors import InputError
 from stages.prepare.files.database import Rows, literal, quoted
 from stages.prepare.files.delimited import header, opened_as_bytes, read_csv
 from stages.prepare.files.values import settled, trimmed, with_zones_in_utc, without
-from stages.prepare.packed import check_gzip
+from stages.prepare.packed import check_gzip, check_room
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
@@ -85,6 +85,8 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, missing: Se
     # The reader renames columns that differ by case alone; the schema has them as they stand in the file.
     schema = f"SELECT name FROM parquet_schema({literal(path)}) WHERE num_children IS NULL"
     names = [str(row[0]) for row in connection.execute(schema).fetchall()]
+    told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(path)})").fetchone()
+    check_room(path, int(told[0] or 0) * len(names) if told else 0)
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     words = ", ".join(map(quoted, missing))
     values = ", ".join(
