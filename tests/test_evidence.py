@@ -79,7 +79,7 @@ def test_rules_sealed_before_the_first_cell(sealed):
 
 def test_rules_changed_after_are_named_though_all_is_run_and_committed_again(sealed):
     sealed.compose("evaluate.claims.settled_tau=0.1")
-    assert sealed.repro() == ["evaluate", "plot"]
+    assert sealed.repro() == ["guard", "evaluate", "plot"]
     sealed.commit("rules that fit")
     found = audited(sealed, status=1)
     assert found.checks[0].artefact == "params.yaml: evaluate.claims.settled_tau"

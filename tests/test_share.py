@@ -96,8 +96,8 @@ def test_two_branches_become_one_study_without_training_a_cell(copy, tmp_path):
     told = copy("python", "-m", "stages.share", "merge", "mate")
     assert "make repro" in told
     copy("python", "-m", "stages.run")
-    # The one cell that neither had: the mate's learner at the size that is new here.
-    assert trained(copy) == ["train@engineered_logistic-256"]
+    # What neither had: the mate's learner at the size that is new here, and its settings for all three sizes.
+    assert trained(copy) == ["train@engineered_logistic-256", "tune@engineered_logistic"]
     copy("git", "add", "--all")
     copy("git", "commit", "--quiet", "--message", "merge both")
     assert len(copy("git", "log", "-1", "--format=%P").split()) == 2
