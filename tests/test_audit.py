@@ -223,6 +223,30 @@ def test_what_cannot_be_checked_is_no_pass(copy):
     assert "git checkout dvc.lock" in found.checks[0].remedy
 
 
+@pytest.mark.slow
+def test_a_strangers_replay(copy, tmp_path):
+    subprocess.run(["git", "clone", "--quiet", str(copy.path), str(tmp_path / "stranger")], check=True)
+    stranger = Clone(tmp_path / "stranger")
+    told = stranger("python", "-m", "stages.replay")
+    assert "6 equal bits; receipt: results/replay.json" in told
+    assert {cell["found"] for cell in json.loads(stranger.read("results/replay.json"))["cells"]} == {"equal bits"}
+    assert not (stranger.path / "data/predictions").exists()
+    hashes = json.loads(stranger.read("results/hashes.json"))
+    hashes["small_nn"]["128"]["predictions.npz"] = "0" * 64
+    (stranger.path / "results/hashes.json").write_text(json.dumps(hashes))
+    curves = stranger.read("results/curves.csv").decode().splitlines()
+    metric = json.loads(stranger.read("results/metrics.json"))["metric"]
+    place = next(i for i, line in enumerate(curves) if line.startswith(f"small_nn,128,{metric},"))
+    parts = curves[place].split(",")
+    curves[place] = ",".join([*parts[:3], str(float(parts[3]) + 0.1), *parts[4:]])
+    (stranger.path / "results/curves.csv").write_text("\n".join(curves) + "\n")
+    stranger.commit("better than it was")
+    told = stranger("python", "-m", "stages.replay", fails=True)
+    assert "small_nn-128: different" in told
+    assert "5 equal bits, 1 different" in told
+
+
+@pytest.mark.slow
 def test_against_an_earlier_commit(copy):
     before = copy("git", "rev-parse", "HEAD").strip()
     assert audited(copy, "--against", before).verdict == "pass"

@@ -4,7 +4,7 @@ import pytest
 
 from tests.clones import Clone
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
 
 def told(clone: Clone, *revisions: str) -> dict[str, list[str]]:
