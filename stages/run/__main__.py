@@ -85,7 +85,7 @@ def main() -> None:
             elif len(tasks) > 1 and (
                 made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet, bool(remote))
             ):
-                dvc(["checkout", *made], log)
+                dvc(["checkout", "--force", *made], log)  # what a full disk left uncached stands in its way
             reproduce(["--pull"] if arguments.ray or remote else [], log, warmth.environment)
     if lost := lost_now():
         remedy = "free space on the disk, then run again"

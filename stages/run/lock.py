@@ -49,11 +49,13 @@ def keep() -> None:
 
 
 def mend() -> str | None:
-    """Puts back a dvc.lock that is but the beginning of the copy or of the committed one, or no list of stages, and
-    says what was done; None where it is whole, or there is nothing better."""
+    """Puts back a dvc.lock that is but the beginning of the copy or of the committed one, or no list of stages, takes
+    one away that was cut where there is neither, and says what was done; None where it is whole, or for people."""
     if not LOCK.is_file():
         return None
     found = LOCK.read_bytes()
+    if b"<<<<<<< " in found:  # both sides of a merge
+        return None
     committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False).stdout
     wholes = {"the copy of the last run": KEPT.read_bytes() if KEPT.is_file() else b"", "the last commit": committed}
     for where, whole in wholes.items():
@@ -62,6 +64,9 @@ def mend() -> str | None:
             partial.write_bytes(whole)
             partial.replace(LOCK)
             return f"{LOCK} ended after {len(found):,} of {len(whole):,} bytes; it was put back from {where}"
+    if not loaded():
+        LOCK.unlink()
+        return f"{LOCK} was cut after {len(found):,} bytes; what was made is taken from the run cache"
     return None
 
 
