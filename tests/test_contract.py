@@ -36,7 +36,7 @@ def test_another_content_is_refused_with_its_place(tmp_path):
 def test_a_schema_of_each_is_exported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["contract", "--out", str(tmp_path)])
     main()
-    assert "8 schemas" in capsys.readouterr().out
+    assert "10 schemas" in capsys.readouterr().out
     schema = json.loads((tmp_path / "cell.schema.json").read_text())
     assert {"learner", "n_train", "status", "settings"} <= set(schema["properties"])
     assert schema["properties"]["n_train"] == {"title": "N Train", "type": "integer"}

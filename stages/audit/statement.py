@@ -73,6 +73,7 @@ def bind(of: Recorded) -> list[Path]:
     ]
     files += [path for cell in cells for path in sorted(cell.iterdir())]
     predicate = {
+        "study": of.params["dataset"]["name"],
         "rules": {"sha256": digest(RULES, "sha256")} if RULES.is_file() else None,
         "verdicts": {claim["id"]: claim["verdict"] for claim in artefacts.load_json(RESULTS / "claims.json")},
         "advice": artefacts.load_json(RESULTS / "advice.json")["answer"],

@@ -39,7 +39,7 @@ NEXT = {"smoke": 'make repro OVERRIDES="scale=quick"', "quick": 'make repro OVER
 SHARE = "git add params.yaml dvc.lock results && git commit, then make share"
 
 
-def main() -> None:
+def arguments_of_call() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.run", description="dvc repro, several cells at once.")
     parser.add_argument("--jobs", type=int, default=n_cores(), help="cells at once; default: all cores")
     parser.add_argument("--ray", metavar="ADDRESS", help="run the cells on this Ray cluster, through the DVC remote")
@@ -49,9 +49,14 @@ def main() -> None:
     loud.add_argument("--quiet", action="store_true", help="print nothing but errors and the answer")
     loud.add_argument("--verbose", action="store_true", help=f"print DVC's own output as well, which goes to {LOG}")
     arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        raise InputError(f"--jobs={arguments.jobs}: at least one cell at a time")
+    return arguments
+
+
+def main() -> None:
+    arguments = arguments_of_call()
     jobs: int = arguments.jobs
-    if jobs < 1:
-        raise InputError(f"--jobs={jobs}: at least one cell at a time")
     if arguments.ray:
         cluster.check_committed()
         cluster.check_remote()

@@ -29,7 +29,7 @@ def check(of: Recorded) -> Iterator[Check]:
             yield from compared(of, claim, name, sealed)
     if sealed is not None:
         yield from around(of, sealed)
-    if BOUND.is_file():
+    if BOUND.is_file() and artefacts.load_json(BOUND)["predicate"]["study"] == of.params["dataset"]["name"]:
         yield from all_or(bound(), "results as bound", str(BOUND), "files as the second statement has them", "the same")
 
 
@@ -51,7 +51,7 @@ def compared(of: Recorded, claim: str, name: str, sealed: Json) -> Iterator[Chec
     changed = {key: value for key, value in was.items() if value_of(of.params, key) != value}
     for key, value in changed.items():
         yield fails(name, f"{PARAMS}: {key}", f"{value!r}, as sealed", f"{value_of(of.params, key)!r}: changed after",
-                    f"`git checkout {PARAMS} conf`, or say openly that the rules are new")  # fmt: skip
+                    f"`git checkout {PARAMS} conf`, or, for another study, seal it anew")  # fmt: skip
     if not changed:
         commit, first = statement.committed_by(RULES), first_cells(of)
         if commit is None:
@@ -135,4 +135,4 @@ def bound() -> Iterator[Check]:
         now = digest(path, "sha256") if path.is_file() else None
         if now != was:
             yield fails("results as bound", str(path), f"sha256 {short(was)}, as bound", short(now),
-                        "bring back what was bound, or bind anew and say why")  # fmt: skip
+                        "bring back what was bound, or `python -m stages.audit --bind` anew and say why")  # fmt: skip
