@@ -83,7 +83,7 @@ def sources(of: Recorded) -> Iterator[Check]:
                     yield fails(
                         "code and inputs as run", str(LOCK), f"{path} of {short(made[path])}, as made", observed, MAKE
                     )
-            elif not any(out.startswith(f"{path}/") for out in made) and of.hash_of(path) != was:
+            elif not any(is_inside(out, path) or is_inside(path, out) for out in made) and of.hash_of(path) != was:
                 told.add(path)
                 for changed in changed_sources(of, path) if Path(path).exists() else [path]:
                     expected = f"as {stage.name} ran with ({path}: {short(was)})"
@@ -91,6 +91,10 @@ def sources(of: Recorded) -> Iterator[Check]:
                     yield fails(
                         "code and inputs as run", changed, expected, f"{path}: {short(of.hash_of(path))}", remedy
                     )
+
+
+def is_inside(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")
 
 
 def changed_sources(of: Recorded, path: str) -> list[str]:
