@@ -8,7 +8,6 @@ import argparse
 import csv
 import io
 import json
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.params import LOADER, PARAMS
 from stages.compose.record import differences, value_of
+from stages.compose.surroundings import git
 
 MOST = 12  # of one kind that are told
 
@@ -74,7 +74,7 @@ def side(revision: str) -> Side:
     found = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if found is None:
         raise InputError(f"{revision!r} is no commit here; `git log` lists them")
-    commit = found.strip()
+    commit = found
     name = revision if revision == commit[: len(revision)] else f"{revision} ({commit[:12]})"
     of = Side(name, lambda path: git("show", f"{commit}:./{path}"))
     if of.read("results/curves.csv") is None:
@@ -181,11 +181,6 @@ def verdicts(before: Side, after: Side) -> Iterator[str]:
     answers = [of.json("results/advice.json")["answer"] for of in (before, after)]
     if answers[0] != answers[1]:
         yield f"advice: {answers[0]} -> {answers[1]}"
-
-
-def git(*arguments: str) -> str | None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from typing import Literal
 from configobj import ConfigObj
 
 from stages.audit import machine
-from stages.audit.recorded import git
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, provenance
 from stages.common.artefacts import RESULTS
@@ -28,6 +27,7 @@ from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.params import PARAMS, read_yaml
 from stages.common.records import Record
+from stages.compose.surroundings import git
 
 PLACE = Path(".dvc/tmp/replay")
 RECEIPT = RESULTS / "replay.json"

@@ -7,7 +7,7 @@ Exit status 0: all pass; 1: a failure; 2: something could not be checked. Nothin
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from stages.contract.audit import SCHEMA, Audit, Check, Verdict
 
 EVIDENCE = RESULTS / "audit.json"
 EXIT = {"pass": 0, "fail": 1, "could not check": 2}
-WIDTH = 10
 
 
 def main() -> None:
@@ -57,11 +56,11 @@ def main() -> None:
 def state(arguments: argparse.Namespace) -> None:
     make = statement.seal if arguments.seal else statement.bind
     when = "before the first cell" if arguments.seal else "with the results"
-    for path in make(load()):
-        if arguments.sign:
-            statement.sign(path, arguments.sign)
-        signed = f", signed: {statement.signature(path)}" if arguments.sign else ""
-        print(f"audit: {path} written{signed}; commit it {when}")
+    path = make(load())
+    if arguments.sign:
+        statement.sign(path, arguments.sign)
+    signed = f", signed: {statement.signature(path)}" if arguments.sign else ""
+    print(f"audit: {path} written{signed}; commit it {when}")
 
 
 def audit(arguments: argparse.Namespace) -> Audit:
@@ -72,9 +71,8 @@ def audit(arguments: argparse.Namespace) -> Audit:
         broken = fails("dvc.lock is complete", str(LOCK), "a list of stages", "half a file, or none",
                        f"`git checkout {LOCK}`, then `make repro`")  # fmt: skip
         return summed([broken], None, arguments.strict)
-    makers: list[Callable[[], Iterator[Check]]] = [
-        *(partial(part.check, of) for part in (history, data, files, cells, rules, anew))
-    ]
+    parts = (history, data, files, cells, rules, anew)
+    makers: list[partial[Iterator[Check]]] = [partial(part.check, of) for part in parts]
     if arguments.replay:
         makers.append(partial(replay.check, replay.chosen(arguments.replay, of)))
     if arguments.against:
@@ -85,15 +83,14 @@ def audit(arguments: argparse.Namespace) -> Audit:
     return summed(ordered(checks, of.stages), of, arguments.strict)
 
 
-def guarded(make: Callable[[], Iterator[Check]]) -> list[Check]:
+def guarded(make: "partial[Iterator[Check]]") -> list[Check]:
     """Its checks; one that says so where they cannot be made, as where a file is missing or no longer readable."""
     found: list[Check] = []
     try:
         for check in make():
             found.append(check)
     except (InputError, OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        function = make.func if isinstance(make, partial) else make
-        name = function.__module__.rsplit(".", 1)[-1]
+        name = make.func.__module__.rsplit(".", 1)[-1]
         told = " ".join(f"{error if isinstance(error, InputError) else repr(error)}".split())
         found.append(
             unchecked(f"all of {name}", name, "readable files", told, "mend what fails above, then audit again")

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from stages.audit.recorded import Recorded, Unchecked, git
+from stages.audit.recorded import Recorded, Unchecked
 from stages.audit.say import all_or, fails, short
 from stages.common import artefacts
 from stages.common.artefacts import RESULTS
+from stages.compose.surroundings import git
 from stages.contract.audit import Check
 
 

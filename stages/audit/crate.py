@@ -4,12 +4,13 @@ import mimetypes
 from collections.abc import Iterable
 from pathlib import Path
 
-from stages.audit.recorded import PIPELINE, digest, git
+from stages.audit.recorded import PIPELINE, digest
 from stages.audit.statement import BOUND, RULES
 from stages.common import artefacts, params
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.params import PARAMS
 from stages.common.records import load_records
+from stages.compose.surroundings import git
 from stages.contract.audit import Audit
 from stages.contract.dataset import Dataset
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ from dvc.repo import Repo
 
 from stages.common.errors import InputError
 from stages.common.params import PARAMS, read_yaml
+from stages.compose.surroundings import git
 
 LOCK, PIPELINE = Path("dvc.lock"), Path("dvc.yaml")
 DIRECTORY = ".dir"  # how DVC's hash of a folder ends
@@ -149,9 +149,3 @@ def stages_of(repo: Repo) -> list[Stage]:
 def digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def git(*arguments: str) -> str | None:
-    """What git prints, without the spaces at its end; None where it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.rstrip() if done.returncode == 0 else None

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from stages.audit.recorded import LOCK, Recorded, digest, git
+from stages.audit.recorded import LOCK, Recorded, digest
 from stages.common import artefacts, provenance
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.errors import InputError
 from stages.common.params import PARAMS
 from stages.compose.record import value_of
+from stages.compose.surroundings import git
 
 SEALS = RESULTS / "seal"
 RULES, BOUND = SEALS / "rules.json", SEALS / "results.json"
@@ -37,7 +38,7 @@ KEYS = {  # of each statement, the params that its verdict follows from besides 
 }
 
 
-def seal(of: Recorded) -> list[Path]:
+def seal(of: Recorded) -> Path:
     """Writes the statement of the rules; raises InputError where the data are not prepared, or as prepared, yet."""
     if not (PREPARED / "dataset.json").is_file():
         raise InputError(
@@ -56,10 +57,10 @@ def seal(of: Recorded) -> list[Path]:
         "code": {room: provenance.code_digest(Path("stages", room)) for room in CODE},
         "commit": of.head,
     }
-    return [write(RULES, OF_RULES, [PARAMS, Path("dvc.yaml"), *files], predicate)]
+    return write(RULES, OF_RULES, [PARAMS, Path("dvc.yaml"), *files], predicate)
 
 
-def bind(of: Recorded) -> list[Path]:
+def bind(of: Recorded) -> Path:
     """Writes the statement of the results; raises InputError where a cell is missing."""
     grid = of.params["grid"]
     cells = [artefacts.cell_path(learner, n) for learner in grid["learners"] for n in grid["sizes"]]
@@ -78,7 +79,7 @@ def bind(of: Recorded) -> list[Path]:
         "verdicts": {claim["id"]: claim["verdict"] for claim in artefacts.load_json(RESULTS / "claims.json")},
         "advice": artefacts.load_json(RESULTS / "advice.json")["answer"],
     }
-    return [write(BOUND, OF_RESULTS, files, predicate)]
+    return write(BOUND, OF_RESULTS, files, predicate)
 
 
 def write(path: Path, kind: str, files: Iterable[Path], predicate: Json) -> Path:

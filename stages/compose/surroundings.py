@@ -26,7 +26,7 @@ def refuse_while_a_run_is_on() -> None:
 
 def refuse_without_git() -> None:
     """Raises InputError where DVC would stop because this is no Git repository, as after an unpacked archive."""
-    if Path(".dvc").is_dir() and _git("rev-parse", "HEAD") is None and "no_scm" not in _dvc_config():
+    if Path(".dvc").is_dir() and git("rev-parse", "HEAD") is None and "no_scm" not in _dvc_config():
         remedy = "git init && git add --all && git commit -m 'Begin a study'"
         raise InputError(f"this folder is no Git repository with a commit, which DVC needs; run `{remedy}`")
 
@@ -50,16 +50,17 @@ def is_experiment() -> bool:
     a name that an older shell left behind comes without."""
     if "DVC_EXP_NAME" not in os.environ:
         return False
-    return os.environ.get("DVC_EXP_BASELINE_REV") == _git("rev-parse", "HEAD")
+    return os.environ.get("DVC_EXP_BASELINE_REV") == git("rev-parse", "HEAD")
 
 
 def committed_overrides() -> list[str]:
     """Those of the last commit's params.yaml; none where there is none."""
-    content = yaml.load(_git("show", f"HEAD:./{PARAMS}") or "{}", LOADER)
+    content = yaml.load(git("show", f"HEAD:./{PARAMS}") or "{}", LOADER)
     found = value_of(content, "compose.overrides")
     return [str(override) for override in found] if isinstance(found, list) else []
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """What git prints, without the blanks at its end; None where it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.rstrip() if done.returncode == 0 else None

@@ -21,6 +21,7 @@ from stages.common import params
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.processes import die_with_parent
+from stages.compose.surroundings import refuse_while_a_run_is_on
 from stages.run import cluster, commands, lock, snapshot
 from stages.run.commands import DVC, LOG, due, dvc, reproduce
 from stages.run.params import TimeLimit
@@ -62,16 +63,18 @@ def main() -> None:
         cluster.check_remote()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     say = (lambda _: None) if arguments.quiet else partial(print, flush=True)
-    if mended := lock.mend():
-        print(f"run: {mended}", flush=True)
-    before, retried = due(), retried_now()
-    if not before and not retried:
-        say("run: nothing has changed")
-        print_answer()
-        return
     with LOG.open("a", encoding="utf-8") as log:
         take_turns(log)
-        remote = None if arguments.ray or before <= AROUND else commands.remote()
+        refuse_while_a_run_is_on()  # whose half-written dvc.lock would be taken for a broken one
+        if mended := lock.mend():
+            print(f"run: {mended}", flush=True)
+        before, retried = due(), retried_now()
+        if not before and not retried:
+            say("run: nothing has changed")
+            print_answer()
+            return
+        log.truncate(0)
+        remote = None if arguments.ray or before | retried <= AROUND else commands.remote()
         if remote:
             say(f"run: looking into the remote {remote} for what is not here")
             commands.fetch(log, say)
@@ -106,7 +109,7 @@ def print_answer() -> None:
 
 
 def take_turns(log: Any) -> None:
-    """Raises InputError where another run goes on here; else the log begins anew, and no other run does before the end.
+    """Raises InputError where another run goes on here; else no other begins before the end.
 
     Where the system has no such locks, nothing.
     """
@@ -116,7 +119,6 @@ def take_turns(log: Any) -> None:
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise InputError("another `python -m stages.run` goes on here; wait until it ends, or end it") from None
-    log.truncate(0)
 
 
 def timed_out_now() -> list[Task]:

@@ -11,6 +11,7 @@ from stages.common.errors import InputError
 from stages.common.params import LOADER, PARAMS
 from stages.compose.composing import composed
 from stages.compose.overrides import hydra_value, key_of, parsed
+from stages.compose.surroundings import git as read
 from stages.run import lock
 from stages.run.lock import LOCK
 from stages.run.snapshot import git
@@ -28,8 +29,8 @@ def merge(branch: str) -> None:
     if base == theirs:
         print(f"share: {branch} holds nothing new")
         return
-    texts = {of: show(of, str(PARAMS)) for of in (base, ours, theirs)}
-    locks = {of: (yaml.load(show(of, str(LOCK)) or "{}", LOADER) or {}) for of in (base, ours, theirs)}
+    texts = {of: read("show", f"{of}:./{PARAMS}") or "" for of in (base, ours, theirs)}
+    locks = {of: (yaml.load(read("show", f"{of}:./{LOCK}") or "{}", LOADER) or {}) for of in (base, ours, theirs)}
     overrides = united(*(overrides_of(texts[of]) for of in (base, ours, theirs)))
     # git tells by its status that something conflicts, which is what is settled here.
     subprocess.run(["git", "merge", "--no-commit", "--no-ff", theirs], capture_output=True, check=False)
@@ -52,17 +53,11 @@ def merge(branch: str) -> None:
 
 
 def revision(branch: str) -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
+    """Raises InputError where there is no such commit."""
+    commit = read("rev-parse", "--verify", "--quiet", f"{branch}^{{commit}}")
+    if commit is None:
         raise InputError(f"{branch!r} is no branch or commit here; `git fetch`, and `git branch --all` lists them")
-    return done.stdout.strip()
-
-
-def show(commit: str, path: str) -> str:
-    done = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, text=True, check=False)
-    return done.stdout if not done.returncode else ""
+    return commit
 
 
 def overrides_of(text: str) -> dict[str, str]:

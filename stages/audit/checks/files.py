@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.audit.recorded import DIRECTORY, LOCK, Recorded, digest, git
+from stages.audit.causes import is_of
+from stages.audit.recorded import DIRECTORY, LOCK, Recorded, digest
 from stages.audit.say import MAKE, all_or, fails, passes, short, unchecked, warns
 from stages.common.params import PARAMS
 from stages.compose.record import differences, value_of
+from stages.compose.surroundings import git
 from stages.contract.audit import Check
 
 BACK = "`dvc checkout --force {}` brings back what was recorded"
@@ -83,7 +85,7 @@ def sources(of: Recorded) -> Iterator[Check]:
                     yield fails(
                         "code and inputs as run", str(LOCK), f"{path} of {short(made[path])}, as made", observed, MAKE
                     )
-            elif not any(is_inside(out, path) or is_inside(path, out) for out in made) and of.hash_of(path) != was:
+            elif not any(is_of(out, path) or is_of(path, out) for out in made) and of.hash_of(path) != was:
                 told.add(path)
                 for changed in changed_sources(of, path) if Path(path).exists() else [path]:
                     expected = f"as {stage.name} ran with ({path}: {short(was)})"
@@ -91,10 +93,6 @@ def sources(of: Recorded) -> Iterator[Check]:
                     yield fails(
                         "code and inputs as run", changed, expected, f"{path}: {short(of.hash_of(path))}", remedy
                     )
-
-
-def is_inside(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")
 
 
 def changed_sources(of: Recorded, path: str) -> list[str]:

@@ -6,13 +6,14 @@ from pathlib import Path
 import yaml
 
 from stages.audit import statement
-from stages.audit.recorded import LOCK, Recorded, digest, git
+from stages.audit.recorded import LOCK, Recorded, digest
 from stages.audit.say import all_or, fails, passes, short, warns
 from stages.audit.statement import BOUND, RULES
 from stages.common import artefacts, provenance
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.params import LOADER, PARAMS
 from stages.compose.record import value_of
+from stages.compose.surroundings import git
 from stages.contract.audit import Check
 
 BEFORE = "sealed before the first cell"
