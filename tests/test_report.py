@@ -1,6 +1,7 @@
 """What the report says of studies whose truth is planted: read off the page and compared with the truth."""
 
 import csv
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+import stages
 from stages.evaluate.__main__ import main as evaluate
 from stages.plot.__main__ import main as plot
-from stages.plot.language import STRINGS
+from stages.plot.language import STRINGS, Words
 from tests.planted import Planted, power, write
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
@@ -253,3 +255,43 @@ def flat(content: dict, before: str = ""):
             yield from flat(value, f"{before}{key}.")
         else:
             yield f"{before}{key}", value
+
+
+def test_what_earlier_stages_tell_of_cells_is_told_in_korean(page_of):
+    """Test rows of few groups, and a learner without a usable fit: marks as evaluate writes them."""
+    truth = Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS, failed=frozenset({"simple"}), spread=0.01)
+    texts = page_of(truth, "ko").texts
+    cells = json.loads(Path("results/cells.json").read_text())
+    marks = {mark for cell in cells for mark in cell["marks"]}
+    assert len(marks) > 2
+    assert not [mark for mark in marks if mark in texts["marked"]]
+    assert "발산: no number" in texts["marked"]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("2 replicates say next to nothing about their spread", "반복 2개는"),
+        ("any two replicates share about 64% of their rows; how much draws vary is not known", "64%"),
+        ("the column 'a' is read as numbers: 'x' in 3 rows counts as missing; '<5' in 2 rows counts as its number",
+         "열 'a'을(를) 숫자로 읽었다: 3개 행의 'x'은(는) 결측으로 센다; 2개 행의 '<5'은(는)"),
+        ("unconverged: held-out log loss 0.7000, no better than the constant predictor's 0.6931", "0.6931보다"),
+    ],
+)  # fmt: skip
+def test_a_sentence_of_an_earlier_stage_in_korean(told, expected):
+    assert expected in Words("ko").told(told)
+    assert Words("en").told(told) == told
+
+
+def test_what_is_no_such_sentence_stays_as_it_is():
+    assert Words("ko").told("somebody's own words; and {more}") == "somebody's own words; and {more}"
+
+
+def test_every_sentence_of_earlier_stages_is_one_that_they_write():
+    """Nearly all neighbouring words of a sentence stand beside each other in the code of a stage too."""
+    code = "".join(path.read_text() for path in Path(stages.__file__).parent.rglob("*.py"))
+    code = re.sub(r'"\s*\n\s*f?"', "", code).replace('\\"', '"')
+    for name, sentence in Words("en").section("told").items():
+        words = [piece.split() for piece in re.split(r"\{\w+\}|[;:(]", sentence)]
+        pairs = [f"{one} {two}" for piece in words for one, two in itertools.pairwise(piece)]
+        assert sum(pair not in code for pair in pairs) <= max(1, 0.1 * len(pairs)), name

@@ -14,7 +14,8 @@ from stages.plot.story.report import report_of
 
 def main() -> None:
     plot = params.load(Plot, "plot")
-    words, of = Words(plot.language), measured.load()
+    words = Words(plot.language)
+    of = measured.load(words)
     drawn = draw_all(of, words, plot)
     report = report_of(of, words, [figure.picture for figure in drawn.values()])
     for name, figure in drawn.items():

@@ -1,7 +1,9 @@
 """The words of a language, and numbers as a reader reads them."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ class Words:
         self.language = language
         self.content: dict[str, Any] = yaml.safe_load((STRINGS / f"{language}.yaml").read_text(encoding="utf-8"))
 
-    def __call__(self, name: str, **values: str) -> str:
+    def __call__(self, name: str, /, **values: str) -> str:
         found: Any = self.content
         for part in name.split("."):
             found = found[part]
@@ -37,6 +39,20 @@ class Words:
             return f"{100 * p:.0f}{SPACE}%"
         return self("numbers.less" if p < 0.01 else "numbers.more", p=f"{1 if p < 0.01 else 99}{SPACE}%")
 
+    def told(self, text: str) -> str:
+        """What an earlier stage told of data or cells, in this language; as it is where no sentence of `told` fits."""
+        parts = text.split("; ")
+        found = [self._told(part) for part in parts]
+        if None not in found or (whole := self._told(text)) is None:
+            return "; ".join(said or part for said, part in zip(found, parts, strict=True))
+        return whole
+
+    def _told(self, sentence: str) -> str | None:
+        for name, pattern in _patterns().items():
+            if found := pattern.fullmatch(sentence):
+                return self(f"told.{name}", **{key: self.told(value) for key, value in found.groupdict().items()})
+        return None
+
     def range(self, low: str, high: str) -> str:
         return self("numbers.range", low=low, high=high)
 
@@ -47,6 +63,17 @@ class Words:
         """One name per learner, everywhere."""
         known: Mapping[str, str] = self.content["learners"]
         return known.get(name, name.replace("_", " "))
+
+
+@cache
+def _patterns() -> Mapping[str, re.Pattern[str]]:
+    """By name the English sentences of `told`, with what is put in as named groups."""
+    patterns = {}
+    for name, sentence in Words("en").section("told").items():
+        parts = re.split(r"\{(\w+)\}", sentence)  # text and names in turns
+        made = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+        patterns[name] = re.compile(made, re.DOTALL)
+    return patterns
 
 
 def capital(text: str) -> str:

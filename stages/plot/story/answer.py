@@ -82,11 +82,11 @@ def holds(of: Measured, words: Words) -> list[Holds]:
     test = "test_grouped" if card.split.is_grouped else "test_text"
     learners = ", ".join(words.learner(name) for name in of.results.learners)
     return [
-        Holds(what=words("holds.split"), text=words(f"holds.{card.split.how}", unit=card.split.counted_by)),
+        Holds(what=words("holds.split"), text=words(f"holds.{card.split.how}", unit=words.told(card.split.counted_by))),
         Holds(what=words("holds.sizes"), text=words(f"holds.{told}", first=count(sizes[0]), last=count(sizes[-1]),
                                                     pool=count(n_pool))),
         Holds(what=words("holds.learners"), text=capital(learners)),
         Holds(what=words("holds.test"), text=words(f"holds.{test}", n=count(card.rows.test),
-                                                   unit=card.split.counted_by)),
+                                                   unit=words.told(card.split.counted_by))),
         Holds(what=words("holds.metric"), text=words("holds.metric_text", metric=of.metric, least=value(of.least))),
     ]  # fmt: skip

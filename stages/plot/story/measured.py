@@ -13,6 +13,7 @@ from stages.contract.cells import MeasuredCell
 from stages.contract.claims import Claim
 from stages.contract.costs import Costs
 from stages.contract.dataset import Dataset
+from stages.plot.language import Words
 from stages.plot.params import Composed
 from stages.plot.results import Results
 
@@ -41,7 +42,7 @@ class Measured:
 
     @property
     def metric(self) -> str:
-        return str(self.summary["metric_label"])
+        return self.results.label
 
     @property
     def sizes(self) -> list[int]:
@@ -69,13 +70,14 @@ class Measured:
         return dict(sorted(found.items(), key=lambda item: sign * item[1]))
 
 
-def load() -> Measured:
+def load(words: Words) -> Measured:
     summary = artefacts.load_json(RESULTS / "metrics.json")
+    label = words.told(summary["metric_label"])
     cells = load_records(RESULTS / "cells.json", list[MeasuredCell])
     results = Results(
         artefacts.load_csv(RESULTS / "curves.csv"), artefacts.load_csv(RESULTS / "forecast.csv"),
         frozenset((cell.learner, cell.n_train) for cell in cells if cell.marks),
-        summary["metric"], summary["metric_label"], summary["chance"], summary["constant"],
+        summary["metric"], label, summary["chance"], summary["constant"],
     )  # fmt: skip
     classes: list[Any] = artefacts.load_csv(RESULTS / "classes.csv")
     return Measured(

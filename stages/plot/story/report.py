@@ -20,9 +20,9 @@ def report_of(of: Measured, words: Words, pictures: list[Picture]) -> Report:
     glossary = [Holds(what=entry["word"], text=entry["text"]) for entry in words.section("glossary").values()]
     return Report(
         language=words.language, title=words("page.title", data=of.card.title), studied=studied,
-        answer=answer.answer(of, words), marked=tables.marked(of, words), warnings=of.card.warnings,
-        ways=ways.ways(of, words), statements=statements.statements(of, words),
-        statements_note=words("statements.interval"),
+        answer=answer.answer(of, words), marked=tables.marked(of, words),
+        warnings=list(map(words.told, of.card.warnings)), ways=ways.ways(of, words),
+        statements=statements.statements(of, words), statements_note=words("statements.interval"),
         equal=forecasts.equal_quality(of, words), equal_tables=forecasts.equal_tables(of, words),
         forecast=forecasts.forecast(of, words), forecast_tables=forecasts.forecast_tables(of, words),
         tables=tables.tables(of, words), classes=tables.classes(of, words), data=tables.data(of, words),

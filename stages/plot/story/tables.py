@@ -48,7 +48,7 @@ def classes(of: Measured, words: Words) -> Table:
     rows = []
     for name, metric, learner in keys:
         told = (by_cell.get((name, metric, learner, n)) for n in of.sizes)
-        rows.append([name, metric.replace("_", " "), capital(words.learner(learner)),
+        rows.append([name, words.told(metric.replace("_", " ")), capital(words.learner(learner)),
                      *(value(number(row["mean"])) if row and row["mean"] else NONE for row in told)])  # fmt: skip
     head = [words(f"tables.{name}") for name in ("class", "metric", "learner")]
     return Table(caption=words("tables.classes_caption"), head=[*head, *map(count, of.sizes)], rows=rows)
@@ -79,16 +79,19 @@ def variance(of: Measured, words: Words) -> Table:
 
 
 def data(of: Measured, words: Words) -> list[Holds]:
-    """The data card: texts of it are those of whoever described the data."""
+    """The data card: names, titles and descriptions are those of whoever described the data."""
     card = of.card
     known = {key: count(getattr(card.rows, key)) for key in ("known", "pool", "test")}
-    dropped = "; ".join(words("data.dropped_text", n=count(item.rows), reason=item.reason) for item in card.dropped)
-    left_out = "; ".join(f"{item.column}: {item.reason}" for item in card.left_out)
+    dropped = "; ".join(
+        words("data.dropped_text", n=count(item.rows), reason=words.told(item.reason)) for item in card.dropped
+    )
+    left_out = "; ".join(f"{item.column}: {words.told(item.reason)}" for item in card.left_out)
     in_pool = zip(card.classes, card.pool_class_rows, strict=True)
     told = {
-        "source": card.source, "licence": card.licence, "rows": words("data.rows_text", **known),
+        "source": words.told(card.source), "licence": words.told(card.licence),
+        "rows": words("data.rows_text", **known),
         "dropped": dropped or words("data.nothing"), "left_out": left_out or words("data.nothing"),
-        "split": f"{card.split.how}: {card.split.meaning}",
+        "split": f"{card.split.how}: {words.told(card.split.meaning)}",
         "classes": ", ".join(f"{name} {count(n)}" for name, n in in_pool),
         "sha256": "; ".join(f"{name} {digest}" for name, digest in card.sha256.items()),
     }  # fmt: skip
@@ -96,7 +99,7 @@ def data(of: Measured, words: Words) -> list[Holds]:
 
 
 def columns(of: Measured, words: Words) -> Table:
-    rows = [[column.name, column.kind, column.description, count(column.missing)]
+    rows = [[column.name, words.told(column.kind), column.description, count(column.missing)]
             for column in of.card.columns[:MOST_COLUMNS]]  # fmt: skip
     head = [words(f"data.{name}") for name in ("column", "kind", "description", "missing")]
     return Table(caption=words("data.columns"), head=head, rows=rows)
@@ -108,7 +111,7 @@ def marked(of: Measured, words: Words) -> list[str]:
     for cell in of.cells:
         for mark in cell.marks:
             learners.setdefault((cell.n_train, mark), []).append(words.learner(cell.learner))
-    return [words("run.mark", learners=", ".join(names), n=count(n), mark=mark)
+    return [words("run.mark", learners=", ".join(names), n=count(n), mark=words.told(mark))
             for (n, mark), names in learners.items()]  # fmt: skip
 
 
@@ -147,7 +150,7 @@ def run_tables(of: Measured, words: Words) -> list[Table]:
 
 def _run(cell: MeasuredCell, words: Words) -> list[str]:
     settings = [", ".join(f"{key} {_text(of)}" for key, of in setting.items()) for setting in cell.settings or []]
-    status = cell.status if not cell.reason else f"{cell.status}: {cell.reason}"
+    status = cell.status if not cell.reason else words.told(f"{cell.status}: {cell.reason}")
     return [capital(words.learner(cell.learner)), count(cell.n_train), status, "; ".join(dict.fromkeys(settings)),
             _span(cell.epochs, words), _span(cell.n_parameters, words)]  # fmt: skip
 
