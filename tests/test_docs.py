@@ -85,3 +85,13 @@ def test_one_command_asks_of_a_table_of_ones_own(tmp_path, target):
                            cwd=clone.path, capture_output=True, text=True, check=False)  # fmt: skip
     assert wrong.returncode != 0
     assert [line for line in wrong.stderr.splitlines() if line.startswith("error: ")] != []
+
+
+@pytest.mark.slow
+@pytest.mark.pipeline
+def test_experiments_of_dvc_as_they_are_told(copy):
+    told = "".join(copy("bash", "-c", command) for command in blocks(ROOT / "docs/sharing.md")[-5:])
+    assert copy("git", "status", "--porcelain", "results").strip() != ""
+    assert re.search(r"learners\.small_nn\.units\W+8\W+16", told)  # dvc exp diff, dvc params diff
+    assert "small16" in told
+    assert "file://" in told  # dvc plots diff
