@@ -1,6 +1,8 @@
 """A team shares a study: nothing is trained twice, whatever the remote, and two branches become one."""
 
+import getpass
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -48,8 +50,35 @@ def s3() -> Iterator[str]:
     server.wait()
 
 
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A name that ~/.ssh/config knows, of a server that runs here and lets this user's key in."""
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if sshd is None:
+        pytest.skip("no sshd here; on Debian: apt install openssh-server")
+    home, port = tmp_path / "home", 40_000 + os.getpid() % 20_000
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    for key in ("host", "id_ed25519"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / ".ssh" / key)], check=True)
+    settings = {
+        "HostKey": home / ".ssh/host", "AuthorizedKeysFile": home / ".ssh/id_ed25519.pub", "StrictModes": "no",
+        "UsePAM": "no", "ListenAddress": "127.0.0.1", "PidFile": "none", "Subsystem": "sftp internal-sftp",
+    }  # fmt: skip
+    Path("/run/sshd").mkdir(exist_ok=True)
+    options = [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
+    server = subprocess.Popen([sshd, "-D", "-f", "/dev/null", "-p", str(port), *options], stderr=subprocess.DEVNULL)
+    (home / ".ssh/config").write_text(
+        f"Host team\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+        f"  IdentityFile {home / '.ssh/id_ed25519'}\n"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    yield "ssh://team"
+    server.terminate()
+    server.wait()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["folder", "s3"])
+@pytest.mark.parametrize("kind", ["folder", "s3", "ssh"])
 def test_a_teammate_opens_the_report_and_trains_what_is_new_alone(copy, tmp_path, kind, request, monkeypatch):
     if kind == "s3":
         address = request.getfixturevalue("s3")
@@ -57,6 +86,8 @@ def test_a_teammate_opens_the_report_and_trains_what_is_new_alone(copy, tmp_path
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         named = ["s3://team/study", "--endpoint", address]
+    elif kind == "ssh":
+        named = [f"{request.getfixturevalue('ssh')}{tmp_path / 'remote'}"]
     else:
         named = [str(tmp_path / "remote")]
     copy("python", "-m", "stages.share", "remote", *named)
