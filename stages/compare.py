@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from stages.audit.say import printable
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.params import LOADER, PARAMS
@@ -48,11 +49,14 @@ def main() -> None:
     arguments = parser.parse_args()
     before = side(arguments.before)
     after = side(arguments.after) if arguments.after else Side("here", here)
+    for path in ("results/metrics.json", "results/curves.csv"):
+        if after.read(path) is None:
+            raise InputError(f"{after.name}: {path} is missing; run `make repro` first")
     print(f"{before.name} -> {after.name}")
     for part, lines in compared(before, after).items():
         print(f"\n{part}")
         for line in lines[:MOST] or ["the same"]:
-            print(f"  {line}")
+            print(f"  {printable(line)}")
         if len(lines) > MOST:
             print(f"  and {len(lines) - MOST} more")
 
@@ -151,7 +155,7 @@ def cells(before: Side, after: Side) -> Iterator[str]:
 
 
 def curves(before: Side, after: Side) -> Iterator[str]:
-    metrics = {of.json("results/metrics.json")["metric"] for of in (before, after)}
+    metrics = {(of.json("results/metrics.json") or {}).get("metric", "none told") for of in (before, after)}
     if len(metrics) > 1:
         yield f"judged by another metric: {' and '.join(sorted(metrics))}"
         return
@@ -174,11 +178,13 @@ def points(of: Side, metric: str) -> Mapping[tuple[str, str], tuple[float, float
 
 
 def verdicts(before: Side, after: Side) -> Iterator[str]:
-    first, second = ({of["id"]: of["verdict"] for of in side.json("results/claims.json")} for side in (before, after))
+    first, second = (
+        {of["id"]: of["verdict"] for of in side.json("results/claims.json") or []} for side in (before, after)
+    )
     for claim in first | second:
         if first.get(claim) != second.get(claim):
             yield f"{claim}: {first.get(claim, 'none')} -> {second.get(claim, 'none')}"
-    answers = [of.json("results/advice.json")["answer"] for of in (before, after)]
+    answers = [(of.json("results/advice.json") or {}).get("answer", "none") for of in (before, after)]
     if answers[0] != answers[1]:
         yield f"advice: {answers[0]} -> {answers[1]}"
 

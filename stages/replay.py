@@ -20,6 +20,7 @@ from typing import Literal
 from configobj import ConfigObj
 
 from stages.audit import machine
+from stages.audit.say import printable
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, provenance
 from stages.common.artefacts import RESULTS
@@ -37,11 +38,13 @@ Found = Literal["equal bits", "within tolerance", "different"]
 
 
 class Replayed(Record):
-    """apart: the largest difference of the means in the metric of the picture, 0 with equal bits."""
+    """metric: that of the picture, or the one that is furthest beyond its tolerance; apart: the difference of the
+    means in it, 0 with equal bits."""
 
     learner: str
     n_train: int
     found: Found
+    metric: str
     apart: float
     tolerance: float
 
@@ -69,8 +72,8 @@ def main() -> None:
     artefacts.save_json(RECEIPT, receipt.model_dump())
     shutil.rmtree(PLACE)
     for cell in receipt.cells:
-        apart = f", {receipt.metric} {cell.apart:.2g} apart of {cell.tolerance:.2g} allowed" if cell.apart else ""
-        print(f"replay: {cell.learner}-{cell.n_train}: {cell.found}{apart}")
+        apart = f", {cell.metric} {cell.apart:.2g} apart of {cell.tolerance:.2g} allowed" if cell.apart else ""
+        print(f"replay: {printable(cell.learner)}-{cell.n_train}: {cell.found}{apart}")
     counts = Counter(cell.found for cell in receipt.cells)
     print(f"replay: {', '.join(f'{n} {what}' for what, n in counts.items())}; receipt: {RECEIPT}")
     sys.exit(1 if counts["different"] else 0)
@@ -87,7 +90,8 @@ def trained_anew(commit: str, jobs: int | None) -> Path:
         (PLACE / raw).parent.mkdir(parents=True, exist_ok=True)
         (PLACE / raw).symlink_to(raw.resolve())
     config = ConfigObj(str(PLACE / ".dvc/config"))
-    config.get("core", {}).pop("remote", None)  # from which nothing is to come
+    config.get("core", {}).pop("remote", None)  # from which nothing is to come, nor from a cache that a team shares
+    config["cache"] = {"dir": str((PLACE / ".dvc/cache").resolve())}
     config.write()
     options = [] if jobs is None else ["--jobs", str(jobs)]
     done = subprocess.run([sys.executable, "-m", "stages.run", *options], cwd=PLACE, check=False)
@@ -101,28 +105,33 @@ def compared(commit: str, at: Path) -> Receipt:
     now, summary = (artefacts.load_json(at / RESULTS / name) for name in ("hashes.json", "metrics.json"))
     metric = summary["metric"]
     texts = [git("show", f"{commit}:{RESULTS}/curves.csv") or "", artefacts.load_text(at / RESULTS / "curves.csv")]
-    means = [means_of(text, metric) for text in texts]
+    means = [means_of(text) for text in texts]
     kinds = {cell["learner"]: cell["kind"] for cell in artefacts.load_json(at / RESULTS / "cells.json")}
     cells = []
-    for learner, of_learner in was.items():
-        for n, files in of_learner.items():
-            is_same = now.get(learner, {}).get(n) == files
-            first, second = (of.get((learner, n)) for of in means)
-            apart = 0.0 if is_same or first == second else float("inf")
-            if not is_same and first is not None and second is not None:
-                apart = abs(first - second)
-            limit = allowed(kinds.get(learner, ""), metric)
-            told: Found = "equal bits" if is_same else "within tolerance" if apart <= limit else "different"
-            cells.append(Replayed(learner=learner, n_train=int(n), found=told, apart=min(apart, 1e9), tolerance=limit))
+    for learner in was | now:
+        for n in was.get(learner, {}) | now.get(learner, {}):  # one that a side lacks is another
+            files = was.get(learner, {}).get(n)
+            is_same = files is not None and now.get(learner, {}).get(n) == files
+            kind, (first, second) = kinds.get(learner, ""), (of.get((learner, n), {}) for of in means)
+            apart = {of: abs(first[of] - second[of]) if first.keys() == second.keys() else 1e9 for of in first | second}
+            beyond = {of: by - allowed(kind, of) for of, by in apart.items() if by > allowed(kind, of)}
+            worst = max(beyond, key=lambda of: beyond[of], default=metric)
+            is_lost = files is None or learner not in now or n not in now[learner]
+            told: Found = "equal bits" if is_same else "different" if beyond or is_lost else "within tolerance"
+            by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
+            cells.append(Replayed(learner=learner, n_train=int(n), found=told, metric=worst, apart=by,
+                                  tolerance=allowed(kind, worst)))  # fmt: skip
     return Receipt(schema_version=1, commit=commit, metric=metric, machine=machine.told(),
                    versions=provenance.versions("numpy", "scikit-learn", "torch", "lightgbm"), cells=cells)  # fmt: skip
 
 
-def means_of(text: str, metric: str) -> dict[tuple[str, str], float]:
-    """By cell, of the text of curves.csv."""
-    rows = csv.DictReader(io.StringIO(text))
-    return {(row["learner"], row["n_train"]): float(row["mean"]) for row in rows
-            if row["metric"] == metric and row["mean"]}  # fmt: skip
+def means_of(text: str) -> dict[tuple[str, str], dict[str, float]]:
+    """By cell and metric, of the text of curves.csv."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        if row["mean"]:
+            found.setdefault((row["learner"], row["n_train"]), {})[row["metric"]] = float(row["mean"])
+    return found
 
 
 if __name__ == "__main__":

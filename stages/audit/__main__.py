@@ -14,8 +14,8 @@ from pathlib import Path
 from stages.audit import against, crate, replay, statement
 from stages.audit.causes import ordered
 from stages.audit.checks import anew, cells, data, files, history, rules
-from stages.audit.recorded import LOCK, BrokenLock, Recorded, Unchecked, load
-from stages.audit.say import fails, unchecked
+from stages.audit.recorded import LOCK, LOCK_BACK, BrokenLock, Recorded, load
+from stages.audit.say import fails, printable, unchecked
 from stages.common import artefacts
 from stages.common.artefacts import RESULTS
 from stages.common.command import run
@@ -45,11 +45,17 @@ def main() -> None:
     if arguments.seal or arguments.bind:
         state(arguments)
         return
-    found = audit(arguments)
+    try:
+        found = audit(arguments)
+    except InputError as error:
+        if not arguments.json:
+            raise
+        told_of = unchecked("the study", ".", "a study to audit", str(error), "see what it says")
+        found = summed([told_of], None, arguments.strict)
+    print(json.dumps(found.model_dump(), indent=1, ensure_ascii=False) if arguments.json else told(found))
     if arguments.evidence:
         artefacts.save_json(EVIDENCE, found.model_dump())
         crate.save(found)
-    print(json.dumps(found.model_dump(), indent=1, ensure_ascii=False) if arguments.json else told(found))
     sys.exit(EXIT[found.verdict])
 
 
@@ -69,7 +75,7 @@ def audit(arguments: argparse.Namespace) -> Audit:
         of = load()
     except BrokenLock:
         broken = fails("dvc.lock is complete", str(LOCK), "a list of stages", "half a file, or none",
-                       f"`git checkout {LOCK}`, then `make repro`")  # fmt: skip
+                       LOCK_BACK)  # fmt: skip
         return summed([broken], None, arguments.strict)
     parts = (history, data, files, cells, rules, anew)
     makers: list[partial[Iterator[Check]]] = [partial(part.check, of) for part in parts]
@@ -89,7 +95,7 @@ def guarded(make: "partial[Iterator[Check]]") -> list[Check]:
     try:
         for check in make():
             found.append(check)
-    except (InputError, OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except Exception as error:
         name = make.func.__module__.rsplit(".", 1)[-1]
         told = " ".join(f"{error if isinstance(error, InputError) else repr(error)}".split())
         found.append(
@@ -125,7 +131,7 @@ def told(audit: Audit) -> str:
     n = {status: sum(check.status == status for check in audit.checks) for status in ("PASS", "WARN", "FAIL")}
     commit = f" of commit {audit.commit[:12]}" if audit.commit else ""
     lines.append(f"audit{commit}: {audit.verdict.upper()} ({n['PASS']} pass, {n['WARN']} warn, {n['FAIL']} fail)")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def grouped(checks: list[Check]) -> list[Check]:
@@ -143,8 +149,8 @@ def grouped(checks: list[Check]) -> list[Check]:
 def guard() -> None:
     try:
         main()
-    except Unchecked as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    except InputError as error:
+        print("error: " + printable(" ".join(str(error).split())), file=sys.stderr)
         sys.exit(EXIT["could not check"])
 
 

@@ -8,13 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from stages.common.errors import InputError
 from stages.common.params import PARAMS, read_yaml
-from stages.compose.surroundings import git
+from stages.compose.record import value_of
+from stages.compose.surroundings import git, refuse_while_a_run_is_on
 
 LOCK, PIPELINE = Path("dvc.lock"), Path("dvc.yaml")
+LOCK_BACK = f"`git checkout {LOCK}`, then `make repro`"
 DIRECTORY = ".dir"  # how DVC's hash of a folder ends
 
 
@@ -32,6 +35,7 @@ class Stage:
     outs: tuple[str, ...]
     cached: frozenset[str]
     params: tuple[str, ...]
+    is_frozen: bool = False
 
 
 @dataclass
@@ -51,10 +55,10 @@ class Recorded:
 
     def _hashed(self, path: Path) -> str | None:
         if path.is_file():
-            return digest(path, "md5")
+            return md5(path)
         if not path.is_dir():
             return None
-        listed = [{"md5": digest(path / name, "md5"), "relpath": name} for name in self.files_in(path)]
+        listed = [{"md5": md5(path / name), "relpath": name} for name in self.files_in(path)]
         listed.sort(key=lambda entry: entry["relpath"])
         return hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest() + DIRECTORY
 
@@ -63,6 +67,10 @@ class Recorded:
         for at, _, names in self.repo.dvcignore.walk(self.repo.fs, str(folder.resolve())):
             for name in names:
                 yield Path(at, name).relative_to(folder.resolve()).as_posix()
+
+    def paths_of(self, path: str) -> list[Path]:
+        """The file itself, or a folder's files."""
+        return [Path(path, name) for name in self.files_in(Path(path))] if Path(path).is_dir() else [Path(path)]
 
     def blob(self, digest_of_blob: str) -> Path:
         """Where the cache has it."""
@@ -84,6 +92,14 @@ class Recorded:
     def is_as_recorded(self, path: str) -> bool:
         """Whether an output has the bytes that dvc.lock tells; not where it tells nothing of it."""
         return any(self.hash_of(path) == entry["md5"] for _, out, entry in self.outs() if out == path)
+
+    def is_run(self, stage: str) -> bool:
+        """Whether a stage's outputs and params are here as dvc.lock tells."""
+        entry = self.lock.get(stage, {})
+        params = entry.get("params", {}).get(str(PARAMS), {})
+        return bool(entry) and all(self.hash_of(out["path"]) == out["md5"] for out in entry.get("outs", [])) and all(
+            value_of(self.params, key) == value for key, value in params.items()
+        )  # fmt: skip
 
     @cached_property
     def params(self) -> Any:
@@ -112,7 +128,8 @@ class Recorded:
 
 
 def load() -> Recorded:
-    """Raises Unchecked where there is nothing to audit."""
+    """Raises Unchecked where there is nothing to audit, and BrokenLock."""
+    refuse_while_a_run_is_on()
     for path in (PIPELINE, PARAMS):
         if not path.is_file():
             raise Unchecked(f"{path} is missing; run from the project's folder")
@@ -124,12 +141,23 @@ def load() -> Recorded:
         assert isinstance(content["stages"], dict)
     except (InputError, AssertionError, KeyError):
         raise BrokenLock from None
-    repo = Repo(".")
-    return Recorded(repo, stages_of(repo), content["stages"])
+    try:
+        repo = Repo(".")
+        stages = stages_of(repo)
+    except DvcException as error:
+        told = " ".join(str(error).split())
+        if str(LOCK) in told:
+            raise BrokenLock from None
+        remedy = "see what it says; `git checkout` brings a file back, `git init` makes a repository"
+        raise Unchecked(f"DVC cannot read the study: {told}; {remedy}") from None
+    return Recorded(repo, stages, content["stages"])
 
 
-class BrokenLock(Exception):
+class BrokenLock(Unchecked):
     """dvc.lock is no list of stages."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{LOCK} is half a file, or none; {LOCK_BACK}")
 
 
 def stages_of(repo: Repo) -> list[Stage]:
@@ -142,8 +170,16 @@ def stages_of(repo: Repo) -> list[Stage]:
             continue
         cached = frozenset(path for path, is_cached in outs.items() if is_cached)
         deps = tuple(dep.def_path for dep in plain)
-        found.append(Stage(stage.addressing, stage.cmd, deps, tuple(outs), cached, tuple(keys)))
+        found.append(Stage(stage.addressing, stage.cmd, deps, tuple(outs), cached, tuple(keys), stage.frozen))
     return found
+
+
+def md5(path: Path) -> str:
+    """Of a file's bytes; what is no hash where they cannot be read, as of a link that leads nowhere."""
+    try:
+        return digest(path, "md5")
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def digest(path: Path, algorithm: str) -> str:

@@ -40,5 +40,10 @@ def all_or(found: Iterable[Check], name: str, artefact: str, expected: str, obse
         yield passes(name, artefact, expected, observed)
 
 
+def printable(text: str) -> str:
+    """A line whose names, from wherever they come, neither steer a terminal nor begin another line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def short(digest: str | None) -> str:
     return "nothing" if digest is None else digest[:12]

@@ -24,6 +24,7 @@ CODE = ("common", "contract", "prepare", "subsample", "train", "evaluate")  # wh
 SEEDS = ("dataset.seed", "subsample.seed", "train.seed", "evaluate.seed")
 OF_ALL = ("dataset.metric", "evaluate.claims.alpha", "evaluate.confidence", "evaluate.n_resamples", "evaluate.seed",
           "grid.learners", "grid.sizes")  # fmt: skip
+OPEN = ("compose", "advice", "plot")  # params that no verdict follows from
 GAIN = ("evaluate.smallest_gain", "evaluate.smallest_share")
 SIMPLE, NETWORKS = "evaluate.claims.simple", "evaluate.claims.networks"
 ENGINEERED = "evaluate.claims.engineered"
@@ -39,10 +40,10 @@ KEYS = {  # of each statement, the params that its verdict follows from besides 
 
 
 def seal(of: Recorded) -> Path:
-    """Writes the statement of the rules; raises InputError where the data are not prepared, or as prepared, yet."""
-    if not (PREPARED / "dataset.json").is_file():
+    """Writes the statement of the rules; raises InputError where the data are not prepared with today's params yet."""
+    if not of.is_run("prepare"):
         raise InputError(
-            f"{PREPARED}/dataset.json is missing: a seal binds the data too; run `dvc repro subsample` first"
+            f"{PREPARED} is not what today's params prepare: a seal binds the data too; run `dvc repro subsample` first"
         )
     files = [path for room in CODE for path in sorted(Path("stages", room).rglob("*")) if is_code(path)]
     files += sorted(Path("conf").rglob("*.yaml"))
@@ -54,6 +55,7 @@ def seal(of: Recorded) -> Path:
         "data": artefacts.load_json(PREPARED / "dataset.json")["sha256"],
         "rules": rules_of(of.params),
         "seeds": {key: value_of(of.params, key) for key in SEEDS},
+        "params": {key: of.params[key] for key in of.params if key not in OPEN},
         "code": {room: provenance.code_digest(Path("stages", room)) for room in CODE},
         "commit": of.head,
     }
@@ -66,20 +68,22 @@ def bind(of: Recorded) -> Path:
     cells = [artefacts.cell_path(learner, n) for learner in grid["learners"] for n in grid["sizes"]]
     if missing := [cell for cell in cells if not cell.is_dir()]:
         raise InputError(f"{missing[0]} is missing: results are bound when they are whole; run `make repro` first")
-    files = [
-        LOCK,
-        *sorted(
-            path for path in RESULTS.iterdir() if path.is_file() and path.name not in ("audit.json", "replay.json")
-        ),
-    ]
-    files += [path for cell in cells for path in sorted(cell.iterdir())]
     predicate = {
         "study": of.params["dataset"]["name"],
         "rules": {"sha256": digest(RULES, "sha256")} if RULES.is_file() else None,
         "verdicts": {claim["id"]: claim["verdict"] for claim in artefacts.load_json(RESULTS / "claims.json")},
         "advice": artefacts.load_json(RESULTS / "advice.json")["answer"],
     }
-    return write(BOUND, OF_RESULTS, files, predicate)
+    return write(BOUND, OF_RESULTS, results_of(of), predicate)
+
+
+def results_of(of: Recorded) -> list[Path]:
+    """What the second statement binds: dvc.lock, the files of results/ and those of every cell."""
+    grid = of.params["grid"]
+    cells = [artefacts.cell_path(learner, n) for learner in grid["learners"] for n in grid["sizes"]]
+    own = ("audit.json", "replay.json")
+    files = [LOCK, *sorted(path for path in RESULTS.iterdir() if path.is_file() and path.name not in own)]
+    return files + [path for cell in cells if cell.is_dir() for path in sorted(cell.iterdir())]
 
 
 def write(path: Path, kind: str, files: Iterable[Path], predicate: Json) -> Path:

@@ -61,6 +61,9 @@ def committed_overrides() -> list[str]:
 
 
 def git(*arguments: str) -> str | None:
-    """What git prints, without the blanks at its end; None where it fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    """What git prints, without the blanks at its end; None where it fails, or is not installed."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError:
+        return None
     return done.stdout.rstrip() if done.returncode == 0 else None

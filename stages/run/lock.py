@@ -4,6 +4,7 @@ DVC rewrites it in place after every stage, so that a kill leaves half of it, or
 that lacks stages.
 """
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -86,10 +87,10 @@ def is_held(cache: Path, entry: dict[str, Any]) -> Iterator[bool]:
         if not out["md5"].endswith(DIRECTORY):
             yield blob.is_file() and blob.stat().st_size == out["size"]
             continue
-        if not blob.is_file():
+        if not blob.is_file() or f"{hashlib.md5(blob.read_bytes()).hexdigest()}{DIRECTORY}" != out["md5"]:
             yield False
             return
-        files = yaml.load(blob.read_text(encoding="utf-8") or "[]", LOADER) or []
+        files = yaml.load(blob.read_text(encoding="utf-8"), LOADER)
         sizes = [path.stat().st_size for of in files if (path := blob_of(cache, of["md5"])).is_file()]
         yield len(sizes) == len(files) == out["nfiles"] and sum(sizes) == out["size"]
 

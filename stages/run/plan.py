@@ -7,6 +7,7 @@ from threading import Condition
 from typing import Any
 
 from stages.common import artefacts
+from stages.common.errors import InputError
 from stages.common.records import load_records
 from stages.contract.cell import Cell, Choices, Timing
 
@@ -56,15 +57,23 @@ def timed_out(learners: Mapping[str, Any], sizes: Iterable[int], limit: float) -
     sizes, found = list(sizes), []
     for name, config in learners.items():
         tunings = [path for n in sizes if (path := artefacts.tuning_path(name, n)).is_file()]
-        limits = [load_records(path, Choices).timeout_seconds for path in tunings]
+        limits = [limit_of(path, Choices) for path in tunings]
         if any(met is not None and met < limit for met in limits):
             found.append(Task(f"tune@{name}", name, None, limit))
         for n in sizes:
             path = artefacts.cell_path(name, n) / "cell.json"
-            met = load_records(path, Cell).timeout_seconds if path.is_file() else None
+            met = limit_of(path, Cell) if path.is_file() else None
             if met is not None and met < limit:
                 found.append(Task(f"train@{name}-{n}", name, n, cost(name, n, config, n)))
     return found
+
+
+def limit_of(path: Path, of: type[Choices] | type[Cell]) -> float | None:
+    """That a record tells it ran into; None of a damaged one, which DVC brings back."""
+    try:
+        return load_records(path, of).timeout_seconds
+    except (InputError, ValueError):
+        return None
 
 
 def cost(name: str, n_train: int | None, config: Mapping[str, Any], n_rows: int) -> float:

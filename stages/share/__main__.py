@@ -79,6 +79,11 @@ def push() -> None:
         raise InputError(
             f"{first.artefact}: {first.observed}, not {first.expected}; {first.remedy}; nothing was pushed"
         )
+    odb = of.repo.cloud.get_remote_odb()
+    if gone := [path for named, path in files.blobs(of).items() if not of.blob(named).is_file()
+                and not odb.exists(named)]:  # fmt: skip
+        raise InputError(f"{gone[0]}: neither the cache nor the remote holds it; `dvc commit {gone[0]}` where it lies "
+                         "here as recorded, else `make repro`; nothing was pushed")  # fmt: skip
     dvc("push", "--run-cache", shown=True)
     changed = [path for path in of.uncommitted() if path in ("params.yaml", "dvc.lock") or path.startswith("results/")]
     if changed:

@@ -12,6 +12,7 @@ from stages.common.params import LOADER, PARAMS
 from stages.compose.composing import composed
 from stages.compose.overrides import hydra_value, key_of, parsed
 from stages.compose.surroundings import git as read
+from stages.compose.surroundings import refuse_while_a_run_is_on
 from stages.run import lock
 from stages.run.lock import LOCK
 from stages.run.snapshot import git
@@ -22,6 +23,7 @@ SETTLED = (str(PARAMS), str(LOCK), "results/")  # what is made anew of both side
 def merge(branch: str) -> None:
     """Leaves the merge ready: `make repro`, then `git commit`. Raises InputError, and the tree as it was, where people
     must settle something."""
+    refuse_while_a_run_is_on()
     theirs = revision(branch)
     if git("status", "--porcelain", "--untracked-files=no"):
         raise InputError("uncommitted changes here; commit or stash them first")
@@ -32,22 +34,28 @@ def merge(branch: str) -> None:
     texts = {of: read("show", f"{of}:./{PARAMS}") or "" for of in (base, ours, theirs)}
     locks = {of: (yaml.load(read("show", f"{of}:./{LOCK}") or "{}", LOADER) or {}) for of in (base, ours, theirs)}
     overrides = united(*(overrides_of(texts[of]) for of in (base, ours, theirs)))
-    # git tells by its status that something conflicts, which is what is settled here.
-    subprocess.run(["git", "merge", "--no-commit", "--no-ff", theirs], capture_output=True, check=False)
+    # git tells by its status that something conflicts, which is what is settled here; it begins no merge that would
+    # overwrite a file it does not know.
+    begun = subprocess.run(["git", "merge", "--no-commit", "--no-ff", theirs], capture_output=True, text=True,
+                           check=False)  # fmt: skip
+    if read("rev-parse", "--verify", "--quiet", "MERGE_HEAD") is None:
+        told = [line.strip() for line in (begun.stderr or begun.stdout).splitlines() if line.strip()]
+        raise InputError(f"git does not merge {branch}: {' '.join(told[:3])}; nothing was changed")
     try:
         conflicts = git("diff", "--name-only", "--diff-filter=U").splitlines()
         if foreign := [path for path in conflicts if not path.startswith(SETTLED)]:
             raise InputError(f"{foreign[0]} was changed on both sides; settle it with `git merge {branch}`, then "
                              f"`python -m stages.compose {' '.join(overrides)}` and `make repro`")  # fmt: skip
         artefacts.save_text(PARAMS, composed(overrides))
-    except InputError:
-        git("merge", "--abort")
+        lock.save(joined(*(locks[of].get("stages", {}) for of in (base, ours, theirs))))
+        for path in conflicts:
+            if path.startswith("results/"):
+                is_ours = read("cat-file", "-e", f"{ours}:./{path}") is not None
+                git(*(("checkout", "--ours", "--") if is_ours else ("rm", "--quiet", "--force", "--")), path)
+        git("add", "--", str(PARAMS), str(LOCK), "results")
+    except BaseException:
+        git("reset", "--merge", ours)
         raise
-    lock.save(joined(*(locks[of].get("stages", {}) for of in (base, ours, theirs))))
-    for path in conflicts:
-        if path.startswith("results/"):
-            git("checkout", "--ours", "--", path)
-    git("add", "--", str(PARAMS), str(LOCK), "results")
     print(f"share: {branch} merged with {' '.join(overrides) or 'no overrides'}; `make repro` takes both sides' cells "
           "from the cache or the remote, then `git add results dvc.lock && git commit`")  # fmt: skip
 

@@ -7,12 +7,12 @@ import yaml
 
 from stages.audit import statement
 from stages.audit.recorded import LOCK, Recorded, digest
-from stages.audit.say import all_or, fails, passes, short, warns
+from stages.audit.say import all_or, fails, passes, short, unchecked, warns
 from stages.audit.statement import BOUND, RULES
 from stages.common import artefacts, provenance
 from stages.common.artefacts import PREPARED, RESULTS, Json
 from stages.common.params import LOADER, PARAMS
-from stages.compose.record import value_of
+from stages.compose.record import differences, value_of
 from stages.compose.surroundings import git
 from stages.contract.audit import Check
 
@@ -30,8 +30,11 @@ def check(of: Recorded) -> Iterator[Check]:
             yield from compared(of, claim, name, sealed)
     if sealed is not None:
         yield from around(of, sealed)
+    yield from signatures()
     if BOUND.is_file() and artefacts.load_json(BOUND)["predicate"]["study"] == of.params["dataset"]["name"]:
-        yield from all_or(bound(), "results as bound", str(BOUND), "files as the second statement has them", "the same")
+        yield from all_or(
+            bound(of), "results as bound", str(BOUND), "files as the second statement has them", "the same"
+        )
 
 
 def sealed_rules(of: Recorded) -> tuple[Json | None, str]:
@@ -58,6 +61,9 @@ def compared(of: Recorded, claim: str, name: str, sealed: Json) -> Iterator[Chec
         if commit is None:
             observed = "the same rules, in a statement not committed"
             yield warns(name, str(RULES), BEFORE, observed, "commit it before the first cell")
+        elif git("rev-parse", "--is-shallow-repository") == "true":
+            yield unchecked(name, str(RULES), BEFORE, "a shallow clone does not hold what came before",
+                            "`git fetch --unshallow`")  # fmt: skip
         elif first is not None and (first == commit or git("merge-base", "--is-ancestor", commit, first) is None):
             observed = f"the same rules, sealed by {commit[:12]}; cells stood in {first[:12]} before"
             yield warns(name, str(RULES), BEFORE, observed, SEAL)
@@ -93,16 +99,27 @@ def around(of: Recorded, sealed: Json) -> Iterator[Check]:
                     "say openly what changed, or seal before the next study")  # fmt: skip
     else:
         yield passes("sealed code", "stages", expected, "the same")
-    yield from signatures()
+    was = sealed.get("params", {})
+    told = {key for keys in sealed["rules"].values() for key in keys} | set(statement.SEEDS)
+    changed = [key for key in differences(was, {key: of.params.get(key) for key in was}) if key not in told]
+    yield from all_or((fails("sealed params", f"{PARAMS}: {key}", f"{value_of(was, key)!r}, as sealed",
+                             f"{value_of(of.params, key)!r}: changed after", SEAL) for key in changed),
+                      "sealed params", str(PARAMS), expected, "the same")  # fmt: skip
     yield from by_run_cache(of)
 
 
 def signatures() -> Iterator[Check]:
     for path in (RULES, BOUND):
-        if not statement.signature(path).is_file() or not path.is_file():
+        if not path.is_file():
+            continue
+        expected, signature = "a good signature", statement.signature(path)
+        if not signature.is_file():
+            was_signed = bool(git("log", "-1", "--format=%H", "--", str(signature)))
+            if was_signed or statement.SIGNERS.is_file():
+                yield fails("signature", str(path), expected, "none", f"`git checkout {signature}`, or sign it anew "
+                            "with `--sign KEY`")  # fmt: skip
             continue
         is_good, who = statement.signed_by(path)
-        expected = "a good signature"
         if not is_good:
             yield fails("signature", str(path), expected, who, "ask who signed it; sign anew with `--sign KEY`")
         elif not statement.SIGNERS.is_file():
@@ -130,10 +147,19 @@ def by_run_cache(of: Recorded) -> Iterator[Check]:
     yield passes("run cache", str(runs), "no cell from before the seal", "none here")
 
 
-def bound() -> Iterator[Check]:
-    for subject in artefacts.load_json(BOUND)["subject"]:
+def bound(of: Recorded) -> Iterator[Check]:
+    content = artefacts.load_json(BOUND)
+    subjects, rules = content["subject"], (content["predicate"].get("rules") or {}).get("sha256")
+    anew = "bring back what was bound, or `python -m stages.audit --bind` anew and say why"
+    if rules != (digest(RULES, "sha256") if RULES.is_file() else None):
+        yield fails("results as bound", str(RULES), f"sha256 {short(rules)}, as bound", "another statement", anew)
+    named = {subject["name"] for subject in subjects}
+    for path in statement.results_of(of):
+        if path.as_posix() not in named:
+            yield fails("results as bound", str(BOUND), f"names {path}", "it does not", anew)
+            break
+    for subject in subjects:
         path, was = Path(subject["name"]), subject["digest"]["sha256"]
         now = digest(path, "sha256") if path.is_file() else None
         if now != was:
-            yield fails("results as bound", str(path), f"sha256 {short(was)}, as bound", short(now),
-                        "bring back what was bound, or `python -m stages.audit --bind` anew and say why")  # fmt: skip
+            yield fails("results as bound", str(path), f"sha256 {short(was)}, as bound", short(now), anew)
