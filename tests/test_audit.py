@@ -4,8 +4,10 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from stages.audit.causes import ordered
+from stages.audit.checks.anew import is_close
 from stages.audit.recorded import Stage
-from stages.audit.say import fails, passes
+from stages.audit.say import fails, passes, printable
 from stages.contract.audit import Audit, Check
 from tests.clones import Clone
 
@@ -24,7 +27,7 @@ PREDICTIONS = "data/predictions/small_nn/128/predictions.npz"
 
 def audited(clone: Clone, *arguments: str, status: int = 0) -> Audit:
     done = subprocess.run(
-        ["python", "-m", "stages.audit", "--json", *arguments],
+        [sys.executable, "-m", "stages.audit", "--json", *arguments],
         cwd=clone.path,
         capture_output=True,
         text=True,
@@ -129,6 +132,31 @@ def tamper_lock(clone: Clone) -> str:
     return "dvc.lock"
 
 
+def tamper_lock_folder(clone: Clone) -> str:
+    """What evaluate is told to have read; DVC itself would see it."""
+    text = (clone.path / "dvc.lock").read_text()
+    before, after = text.split("    - path: data/predictions\n", 1)
+    clone.path.joinpath("dvc.lock").write_text(
+        before + "    - path: data/predictions\n" + re.sub(r"md5: \w+", f"md5: {'0' * 32}", after, count=1)
+    )
+    return "dvc.lock"
+
+
+def tamper_lock_size(clone: Clone) -> str:
+    text = (clone.path / "dvc.lock").read_text()
+    place = text.index("size: ", text.index("  train@small_nn-64:"))
+    place = text.index("size: ", text.index("outs:", place))
+    (clone.path / "dvc.lock").write_text(text[:place] + "size: 1" + text[place + len("size: ") :])
+    return "dvc.lock"
+
+
+def tamper_graph(clone: Clone) -> str:
+    text = (clone.path / "dvc.yaml").read_text()
+    place = text.index("  evaluate:")
+    (clone.path / "dvc.yaml").write_text(text[:place] + text[place:].replace("    - data/timings\n", "", 1))
+    return "dvc.yaml"
+
+
 CASES: dict[str, Callable[[Clone], str]] = {
     "subset": tamper_file("data/subsets/64.npy"),
     "test labels": tamper_file("data/prepared/test_labels.npy", -8),
@@ -144,6 +172,9 @@ CASES: dict[str, Callable[[Clone], str]] = {
     "cached blob": tamper_blob,
     "remote object": tamper_remote,
     "lock cut at a stage": tamper_lock,
+    "folder in the lock": tamper_lock_folder,
+    "size in the lock": tamper_lock_size,
+    "graph": tamper_graph,
 }
 
 
@@ -213,7 +244,9 @@ def test_what_cannot_be_checked_is_no_pass(copy):
     found = audited(copy, status=2)
     assert found.verdict == "could not check"
     (copy.path / "dvc.lock").unlink()
-    done = subprocess.run(["python", "-m", "stages.audit"], cwd=copy.path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.audit"], cwd=copy.path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "dvc.lock is missing" in done.stderr
@@ -221,6 +254,54 @@ def test_what_cannot_be_checked_is_no_pass(copy):
     found = audited(copy, status=1)
     assert found.checks[0].artefact == "dvc.lock"
     assert "git checkout dvc.lock" in found.checks[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status", "told"),
+    [
+        ("params.yaml", "<<<<<<< HEAD\n", 2, "params.yaml"),
+        ("dvc.yaml", "stages: {a", 2, "dvc.yaml"),
+        ("dvc.lock", "schema: '2.0'\nstages:\n  prepare:\n    outs:\n    - pat", 1, "git checkout dvc.lock"),
+        ("results/hashes.json", "[]", 1, "results/hashes.json"),
+        (PREDICTIONS, "no archive", 1, PREDICTIONS),
+        (".git", None, 2, "Git"),
+    ],
+)  # fmt: skip
+def test_what_is_damaged_is_told_as_such(copy, path, content, status, told):
+    """In a line with its remedy, and as JSON: neither a fault of the program, nor a pass."""
+    if content is None:
+        shutil.rmtree(copy.path / path)
+    else:
+        (copy.path / path).chmod(0o644)
+        (copy.path / path).unlink()  # which may be a link into the cache
+        (copy.path / path).write_text(content)
+    first = audited(copy, status=status).checks[0]
+    assert told.lower() in f"{first.artefact} {first.observed} {first.remedy}".lower()
+    done = copy("python", "-m", "stages.audit", fails=True)
+    assert "fault of the program" not in done
+    assert "Traceback" not in done
+
+
+def test_names_steer_no_terminal():
+    hostile = "CC BY\x1b[2K\naudit of commit: PASS"
+    told = printable(hostile)
+    assert told.isprintable()
+    assert told == r"CC BY\x1b[2K\naudit of commit: PASS"
+
+
+def test_only_last_digits_may_differ_on_another_machine():
+    for first, second, path, expected in (
+        ("0.7759 of", "0.7760 of", "report.md", True),
+        ("0.7759 of", "0.7779 of", "report.md", False),
+        ("a,0.00010", "a,0.00001", "curves.csv", False),
+        ("a,0.7759312", "a,0.7759313", "curves.csv", True),
+        ('<path d="M 10.01 5"/>', '<path d="M 10.02 5"/>', "a.svg", True),
+        ('<path d="M 10.01 5"/>', '<path d="M 11.01 5"/>', "a.svg", False),
+        ("<p>0.77</p><svg>10.01</svg>", "<p>0.77</p><svg>10.04</svg>", "report.html", True),
+        ("<p>0.77</p><svg>10.01</svg>", "<p>0.74</p><svg>10.01</svg>", "report.html", False),
+        ("sha 0123456789abcdef", "sha 0123456789abcdee", "report.md", False),
+    ):
+        assert is_close(first.encode(), second.encode(), Path(path)) == expected, (first, second)
 
 
 @pytest.mark.slow

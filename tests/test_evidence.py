@@ -87,6 +87,37 @@ def test_rules_changed_after_are_named_though_all_is_run_and_committed_again(sea
     assert changed == {"rules of small_data"}
 
 
+def test_params_that_are_no_rule_are_sealed_too(sealed):
+    """Another network than the one that was announced, run and committed."""
+    sealed.compose("learners.small_nn.units=16")
+    sealed.repro()
+    sealed.commit("a larger small network")
+    wrong = {check.artefact for check in audited(sealed, status=1).checks if check.name == "sealed params"}
+    assert wrong == {"params.yaml: learners.small_nn.units"}
+
+
+def test_data_of_other_params_are_not_sealed(copy):
+    copy.compose("dataset.n_test=300")
+    assert "dvc repro subsample" in copy("python", "-m", "stages.audit", "--seal", fails=True)
+    assert not (copy.path / RULES).exists()
+
+
+def test_a_statement_that_was_changed_or_lost_its_signature_fails(sealed):
+    text = (sealed.path / RULES).read_text()
+    (sealed.path / RULES).write_text(text.replace('"study": "digits"', '"study": "digitz"'))
+    sealed.commit("of another study")
+    assert RULES in {check.artefact for check in audited(sealed, status=1).checks if check.name == "signature"}
+    (sealed.path / RULES).write_text(text)
+    (sealed.path / f"{RESULTS}.sig").unlink()
+    sealed.commit("unsigned")
+    assert RESULTS in {check.artefact for check in audited(sealed, status=1).checks if check.name == "signature"}
+    bound = json.loads((sealed.path / RESULTS).read_text())
+    (sealed.path / RESULTS).write_text(json.dumps(bound | {"subject": bound["subject"][1:]}))
+    sealed.commit("binds less")
+    found = [check for check in audited(sealed, status=1).checks if check.name == "results as bound"]
+    assert [check.artefact for check in found] == [RESULTS]
+
+
 def test_rules_sealed_after_the_first_cell_are_told(copy):
     copy("python", "-m", "stages.audit", "--seal")
     assert all("not committed" in c.observed for c in audited(copy).checks if c.name.startswith("rules of"))

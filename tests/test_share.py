@@ -1,6 +1,7 @@
 """A team shares a study: nothing is trained twice, whatever the remote, and two branches become one."""
 
 import getpass
+import hashlib
 import os
 import shutil
 import subprocess
@@ -148,6 +149,42 @@ def test_what_people_must_settle_leaves_the_tree_as_it_was(copy):
     assert "train.seed=2 here, train.seed=1 there" in told
     assert copy("git", "status", "--porcelain") == ""
     assert "no branch or commit" in copy("python", "-m", "stages.share", "merge", "nothing", fails=True)
+
+
+def test_a_merge_that_git_refuses_changes_nothing(copy):
+    copy("git", "checkout", "--quiet", "-b", "other")
+    (copy.path / "results/replay.json").write_text("{}")
+    copy.commit("a receipt")
+    copy("git", "checkout", "--quiet", "-")
+    copy.compose("evaluate.claims.settled_tau=0.7")
+    copy.commit("goes on")
+    (copy.path / "results/replay.json").write_text("mine")
+    told = copy("python", "-m", "stages.share", "merge", "other", fails=True)
+    assert "results/replay.json" in told
+    assert "nothing was changed" in told
+    assert copy("git", "status", "--porcelain") == "?? results/replay.json\n"
+    assert copy.read("results/replay.json") == b"mine"
+
+
+def test_what_one_side_removed_of_the_results_is_settled(copy):
+    copy("git", "checkout", "--quiet", "-b", "other")
+    copy("git", "rm", "--quiet", "results/shapes.json")
+    copy.commit("no shapes")
+    copy("git", "checkout", "--quiet", "-")
+    (copy.path / "results/shapes.json").write_text("{}")
+    copy.commit("other shapes")
+    copy("python", "-m", "stages.share", "merge", "other")
+    assert copy("git", "diff", "--name-only", "--diff-filter=U") == ""
+    assert copy.read("results/shapes.json") == b"{}"
+
+
+def test_a_cache_that_lacks_something_is_not_pushed(copy, tmp_path):
+    copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
+    md5 = hashlib.md5(copy.read("data/predictions/small_nn/64/predictions.npz")).hexdigest()
+    (copy.path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+    told = copy("python", "-m", "stages.share", "push", fails=True)
+    assert "data/predictions/small_nn/64/predictions.npz: neither the cache nor the remote holds it" in told
+    assert not list((tmp_path / "remote").rglob("*.dir"))
 
 
 def test_a_corrupt_cache_is_not_pushed(copy, tmp_path):

@@ -55,4 +55,5 @@ def stage(at: Path, *arguments: str) -> str | None:
     )
     if not done.returncode:
         return None
-    return (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    told = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return told.partition("; a fault of the program")[0]  # whose cause is what the audit names

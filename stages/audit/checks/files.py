@@ -91,8 +91,8 @@ def sources(of: Recorded) -> Iterator[Check]:
                     yield fails(
                         "code and inputs as run", str(LOCK), f"{path} of {short(made[path])}, as made", observed, MAKE
                     )
-            elif any(is_of(out, path) or is_of(path, out) for out in made):
-                if of.hash_of(path) != was and all(of.is_as_recorded(out) for out in made if is_of(out, path)):
+            elif parts := [out for out in made if is_of(out, path) or is_of(path, out)]:
+                if of.hash_of(path) != was and all(map(of.is_as_recorded, parts)):
                     told.add(path)
                     yield fails("code and inputs as run", str(LOCK), f"{path} of {short(of.hash_of(path))}, as it is",
                                 f"{stage.name} read {short(was)}", MAKE)  # fmt: skip
