@@ -262,8 +262,8 @@ def test_what_cannot_be_checked_is_no_pass(copy):
         ("params.yaml", "<<<<<<< HEAD\n", 2, "params.yaml"),
         ("dvc.yaml", "stages: {a", 2, "dvc.yaml"),
         ("dvc.lock", "schema: '2.0'\nstages:\n  prepare:\n    outs:\n    - pat", 1, "git checkout dvc.lock"),
-        ("results/hashes.json", "[]", 1, "results/hashes.json"),
-        (PREDICTIONS, "no archive", 1, PREDICTIONS),
+        pytest.param("results/hashes.json", "[]", 1, "results/hashes.json", marks=pytest.mark.slow),
+        pytest.param(PREDICTIONS, "no archive", 1, PREDICTIONS, marks=pytest.mark.slow),
         (".git", None, 2, "Git"),
     ],
 )  # fmt: skip
