@@ -165,7 +165,7 @@ def test_a_rare_failure_few_groups_and_few_wrong_rows_are_marked(study):
     save_cell("flat", 256, [995, 995, 995])
     main()
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
-    failure = "1 of 9 fits of this learner lie far below its others: bands hold no rare failures"
+    failure = "1 of 9 fits of this learner lie far from its others, on the worse side: bands hold no rare failures"
     assert failure in marks["rising", 128]
     assert failure in marks["rising", 64]
     assert not any("far below" in mark for mark in marks["flat", 64])

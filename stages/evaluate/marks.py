@@ -55,7 +55,8 @@ def marks(cell: Cell, study: Study, data: Data) -> list[str]:
     if cell.name[0] in failing:
         n_failed, n_fits = failing[cell.name[0]]
         notes.append(
-            f"{n_failed} of {n_fits} fits of this learner lie far below its others: bands hold no rare failures"
+            f"{n_failed} of {n_fits} fits of this learner lie far from its others, on the worse side: "
+            "bands hold no rare failures"
         )
     n_groups = e.n_groups
     if n_groups < min(LEAST_GROUPS, data.n_test):

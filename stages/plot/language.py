@@ -10,6 +10,9 @@ from typing import Any
 import yaml
 
 STRINGS = Path(__file__).with_name("strings")
+PARTICLES = {"은(는)": "은는", "이(가)": "이가", "을(를)": "을를", "과(와)": "과와", "(으)로": ("으로", "로")}
+PARTICLE = re.compile(rf"(\w)((?:[^\w\s(]|[ \u00a0](?=%))*)({'|'.join(map(re.escape, PARTICLES))})")
+FINAL = dict(zip("013678lmnr", "ㅇㄹㅁㄱㄹㄹㄹㅁㄴㄹ", strict=True))  # sounds of signs
 MINUS, NONE, SPACE = "\N{MINUS SIGN}", "\N{EN DASH}", "\N{NO-BREAK SPACE}"
 
 
@@ -27,7 +30,8 @@ class Words:
         found: Any = self.content
         for part in name.split("."):
             found = found[part]
-        return found.format(**values, **{key.capitalize(): capital(value) for key, value in values.items()})
+        told: str = found.format(**values, **{key.capitalize(): capital(value) for key, value in values.items()})
+        return joined(told) if self.language == "ko" else told
 
     def section(self, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.content[name]
@@ -64,6 +68,11 @@ class Words:
         known: Mapping[str, str] = self.content["learners"]
         return known.get(name, name.replace("_", " "))
 
+    def named(self, name: str) -> str:
+        """A learner's name within a sentence: of networks the article stands before it, where the language has one."""
+        said = self.learner(name)
+        return self("numbers.the", learner=said) if name in self.content["learners"] and name.endswith("_nn") else said
+
 
 @cache
 def _patterns() -> Mapping[str, re.Pattern[str]]:
@@ -74,6 +83,25 @@ def _patterns() -> Mapping[str, re.Pattern[str]]:
         made = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
         patterns[name] = re.compile(made, re.DOTALL)
     return patterns
+
+
+def joined(text: str) -> str:
+    """Korean particles after what was put in, in the form that its last sound asks for: 은(는) becomes 은 or 는."""
+    return PARTICLE.sub(_particle, text)
+
+
+def _particle(found: re.Match[str]) -> str:
+    """A final consonant takes the first form, but for (으)로 after ㄹ; digits and Latin letters as they are read."""
+    last, between, pair = found[1].lower(), found[2], found[3]
+    if "%" in between:
+        end = ""
+    elif "가" <= last <= "힣":
+        place = (ord(last) - ord("가")) % 28
+        end = "ㄹ" if place == 8 else "ㄱ" if place else ""
+    else:
+        end = FINAL.get(last, "")
+    is_closed = bool(end) and not (pair == "(으)로" and end == "ㄹ")
+    return f"{found[1]}{between}{PARTICLES[pair][0 if is_closed else 1]}"
 
 
 def capital(text: str) -> str:

@@ -1,5 +1,6 @@
 """The report as a page, as Markdown and as a few lines for a terminal."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,9 +33,14 @@ def markdown(report: Report, words: Words) -> str:
              *map(_plain, answer.sentences), *map(_plain, answer.interval)]  # fmt: skip
     lines += [f"## {words('headings.holds')}",
               "\n".join(f"- {_plain(item.what)}: {_plain(item.text)}" for item in answer.holds)]  # fmt: skip
-    if report.marked or report.warnings:
-        lines.append("\n".join(f"- {_plain(line)}" for line in [*report.marked, *report.warnings]))
-    lines += [f"## {words('headings.ways')}", _table(report.ways.table), *map(_plain, report.ways.notes)]
+    for name, listed in (("run.marked", report.marked), ("data.warnings", report.warnings)):
+        if listed:
+            lines += [f"## {words(name)}", "\n".join(f"- {_plain(line)}" for line in listed)]
+    lines += [
+        f"## {words('headings.ways')}",
+        _table(report.ways.table) if report.ways.table.rows else words("ways.none"),
+        *map(_plain, report.ways.notes),
+    ]
     first = report.pictures[0]
     lines += [f"## {words('headings.picture')}", f"![{_plain(first.found)}](figures/{first.name}.svg)"]
     told = (f"- {s.symbol} **{s.word}**: {_plain(s.title)} {_plain(s.text)}" for s in report.statements)
@@ -53,14 +59,14 @@ def _table(table: Table) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is: names from a user's file may hold anything."""
-    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~$" else c for c in text)
-    return " ".join(escaped.split())
+    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~$&" else c for c in text)
+    return re.sub(r"^(\d+)(?=[.)] )|^(?=[-+=] )", r"\1\\", " ".join(escaped.split()))
 
 
 def terminal(of: Measured, report: Report, words: Words) -> str:
     """At most 12 lines of 80 columns: the answer, who is best, what it holds for, verdicts counted, marks."""
     counted = {verdict: sum(s.verdict == verdict for s in report.statements) for verdict in ORDER}
-    told = ", ".join(f"{n} {words.section('verdicts')[verdict]['word']}" for verdict, n in counted.items() if n)
+    told = ", ".join(f"{words.section('verdicts')[verdict]['word']}: {n}" for verdict, n in counted.items() if n)
     holds = "; ".join(item.text for item in report.answer.holds[:2])
     paragraphs = [report.answer.headline]
     best = of.summary["learners"].get(of.advice.best_learner or "")

@@ -15,10 +15,10 @@ from stages.common import artefacts, params
 from stages.common.artefacts import FIGURES, RESULTS
 from stages.common.command import run
 from stages.common.errors import InputError
+from stages.plot.language import Words
 
 STUDIES = Path("docs/studies")
 KEPT = ("report.md", "curves.csv", "forecast.csv", "classes.csv", "claims.json", "metrics.json", "advice.json")
-SIGNS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "not tested": " "}
 
 
 def main() -> None:
@@ -57,8 +57,10 @@ def told() -> str:
     lines += ["|---|" + "---|" * len(claims)]
     statements = {claim["id"]: claim["statement"] for of_study in claims.values() for claim in of_study}
     verdicts = {name: {claim["id"]: claim["verdict"] for claim in of_study} for name, of_study in claims.items()}
+    words = Words("en")
     for key, statement in statements.items():
-        row = [f"{SIGNS[verdicts[name].get(key, 'not tested')]} {verdicts[name].get(key, '')}" for name in claims]
+        said = [words.section("verdicts")[verdicts[name].get(key, "not tested")] for name in claims]
+        row = [f"{of['symbol']} {of['word']}" for of in said]
         lines.append(f"| {statement} | " + " | ".join(row) + " |")
     lines += [
         "",
@@ -69,11 +71,12 @@ def told() -> str:
         learners = {key: of for key, of in summary["learners"].items() if of["mean"] is not None}
         sign = -1 if summary["higher_is_better"] else 1
         best = min(learners, key=lambda key: sign * learners[key]["mean"], default="none")
-        value = f"{best} {learners[best]['mean']:.4f}" if learners else "none"
+        value = f"{words.learner(best)} {learners[best]['mean']:.4f}" if learners else "none"
         n_last = max((of["n_train"] for of in learners.values()), default=0)
-        overrides = " ".join(how[name]["overrides"]) or "the default"
-        lines.append(f"| [{name}]({name}/report.md) | {n_last:,} | {summary['metric_label']} | {value} | "
-                     f"{summary['advice']} | `{overrides}` |")  # fmt: skip
+        overrides = f"`{' '.join(how[name]['overrides'])}`" if how[name]["overrides"] else "the default"
+        metric = summary["metric_label"] + ("" if summary["higher_is_better"] else " (lower is better)")
+        lines.append(f"| [{name}]({name}/report.md) | {n_last:,} | {metric} | {value} | "
+                     f"{summary['advice']} | {overrides} |")  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

@@ -24,7 +24,7 @@ ALL: dict[str, tuple[Draw, Found]] = {
     "heat_map": (comparisons.heat_map, comparisons.heat_map_found),
     "decision": (comparisons.decision, comparisons.decision_found),
     "equal_quality": (comparisons.equal_quality, comparisons.equal_quality_found),
-    "forecast": (multiples.forecast, lambda pen: pen.words("figures.forecast.found")),
+    "forecast": (multiples.forecast, multiples.forecast_found),
     "error": (lines.error, lines.error_found),
     "compute": (lines.compute, lines.compute_found),
 }
@@ -47,6 +47,8 @@ def draw_all(of: Measured, words: Words, plot: Plot) -> dict[str, Drawn]:
     with matplotlib.rc_context(fname=STYLE), matplotlib.rc_context({"font.family": families(plot.language)}):
         drawn = {}
         for name, (draw, found) in {**ALL, **{name: (draw, None) for name, draw in MORE.items()}}.items():
+            if name == "equal_quality" and not simple_of(of):
+                continue
             svgs, png, told, title = {}, b"", "", ""
             for layout in (WIDE, NARROW):
                 pen = Pen(of, words, looks, layout)

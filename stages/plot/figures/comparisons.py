@@ -44,7 +44,8 @@ def heat_map(pen: Pen) -> Figure:
     """Learners by sizes; the best of a size outlined, a star where it certainly leads the next."""
     sizes, learners = pen.of.sizes, pen.of.results.learners
     by_size = {n: pen.of.means(n) for n in sizes}
-    shown = sizes if not pen.layout.is_narrow or len(sizes) <= 4 else sizes[-1 :: -max(1, -(-len(sizes) // 4))][::-1]
+    most = 4 if pen.layout.is_narrow else 9
+    shown = sizes if len(sizes) <= most else sizes[-1 :: -max(1, -(-len(sizes) // most))][::-1]
     values = [v for means in by_size.values() for v in means.values()]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     figure, (axes,) = pen.blank(max(0.4, 0.11 * len(learners) + 0.22))
@@ -113,7 +114,7 @@ def decision_rows(pen: Pen) -> list[tuple[str, str, float, float, float]]:
         found = next((o for o in pen.of.advice.options if o.option == option), None)
         if found is not None:
             label = words(f"figures.decision.{name}", learner=words.learner(found.learner))
-            gain = found.own_gain
+            gain = found.gain
             rows.append((label, found.learner, gain.median, gain.low80, gain.high80))
     return rows
 

@@ -21,7 +21,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 
 from stages.common.errors import InputError
 from stages.plot.figures.looks import DARK, SOFT, Look, variable
-from stages.plot.language import Words, short
+from stages.plot.language import Words, columns, short
 from stages.plot.results import Curve
 from stages.plot.story.measured import Measured
 
@@ -137,13 +137,17 @@ def name_ends(axes: Axes, ends: Sequence[tuple[str, float]], looks: dict[str, Lo
 
 
 def _wrapped(label: str, is_narrow: bool) -> str:
-    """On a narrow drawing, or where it is long, in two lines, and cut where it is longer than any name should be."""
-    label = label if len(label) <= 44 else f"{label[:43]}…"
-    if (not is_narrow and len(label) <= 22) or " " not in label:
-        return label if len(label) <= 24 else f"{label[:23]}…"
-    words = label.split(" ")
-    half = min(range(1, len(words)), key=lambda i: max(len(" ".join(words[:i])), len(" ".join(words[i:]))))
-    return f"{' '.join(words[:half])[:24]}\n{' '.join(words[half:])[:24]}"
+    """In as many lines as it needs, four at most, and cut where it is longer than any name should be."""
+    most = 13 if is_narrow else 20
+    lines = [""]
+    for word in label.split(" "):
+        if lines[-1] and columns(f"{lines[-1]} {word}") > most:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    lines = [
+        line if columns(line) <= most + 3 else f"{line[: most // (columns(line) // len(line))]}…" for line in lines
+    ]
+    return "\n".join(lines if len(lines) <= 4 else [*lines[:3], f"{lines[3]}…"])
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -11,6 +11,7 @@ from stages.plot.figures.drawing import Pen, draw_curve, fit_height, name_ends, 
 from stages.plot.figures.looks import GRID, NETWORKS, SOFT, TRADITIONAL
 from stages.plot.language import capital, count, short, value
 from stages.plot.results import Curve
+from stages.plot.story.forecasts import simple_of
 
 FEW = 5  # replicates, up to which they are drawn as points
 DECADES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -71,15 +72,20 @@ def flattens_at(pen: Pen) -> tuple[str, int] | None:
     return (learner, int(curve.x[place])) if place < len(steps) else None
 
 
-def overtakes_at(pen: Pen) -> tuple[str, int, int] | None:
-    """The largest network and the sizes between which it overtakes the simple learner for good."""
+def overtakes_at(pen: Pen) -> tuple[str, str, int, int] | None:
+    """The largest network, the simple learner, and the sizes between which the one overtakes the other for good."""
     network = pen.of.networks[-1] if pen.of.networks else ""
-    level = pen.of.summary["confidence"]
+    simple, level = simple_of(pen.of), pen.of.summary["confidence"]
     for item in pen.of.shapes["overtakes"]:
         n = item["n_labels"]
-        if item["network"] == network and n and n > item["smallest"] and item["probability"] >= level:
+        if (
+            (item["network"], item["other"]) == (network, simple)
+            and n
+            and n > item["smallest"]
+            and item["probability"] >= level
+        ):
             after = min(size for size in pen.of.sizes if size >= n)
-            return network, max(size for size in pen.of.sizes if size < after), after
+            return network, simple, max(size for size in pen.of.sizes if size < after), after
     return None
 
 
@@ -91,16 +97,20 @@ def mark_places(axes: Axes, curves: list[Curve], pen: Pen) -> None:
         learner, n = flat
         y = by_name[learner].mean[list(by_name[learner].x).index(n)]
         axes.annotate(pen.words("figures.performance.flattens"), (n, y), (n, y - 0.13 * height), color=SOFT,
-                      ha="center", va="top",
+                      ha="left" if n == pen.of.sizes[0] else "center", va="top",
                       arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.8, "shrinkB": 4})  # fmt: skip
     if (found := overtakes_at(pen)) is not None:
-        network, low, high = found
+        network, simple, low, high = found
         told = pen.words(
-            "figures.performance.overtakes", network=pen.words.learner(network), low=short(low), high=short(high)
+            "figures.performance.overtakes",
+            network=pen.words.learner(network),
+            other=pen.words.learner(simple),
+            low=short(low),
+            high=short(high),
         )
         axes.axvspan(low, high, color=GRID, alpha=0.45, linewidth=0)
         is_left = low * high <= pen.of.sizes[0] * pen.of.sizes[-1]  # of the middle of the axis
-        axes.text(low if is_left else high, 1.0, textwrap.fill(told, 22 if pen.layout.is_narrow else 60), color=SOFT,
+        axes.text(low if is_left else high, 1.0, textwrap.fill(told, 22 if pen.layout.is_narrow else 40), color=SOFT,
                   ha="left" if is_left else "right", va="top", parse_math=False,
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
@@ -118,9 +128,9 @@ def sketch(pen: Pen) -> Figure:
         is_network = name != "traditional"
         axes.plot(x, y, color=color, linewidth=3 - 0.6 * i if is_network else 1.8,
                   linestyle="solid" if is_network else (0, (4.0, 1.6)))  # fmt: skip
-        axes.text(0.98, y[-1] - 0.06, capital(pen.words(f"figures.sketch.{name}")), color=color, ha="right", va="top",
+        axes.text(1.03, y[-1], capital(pen.words(f"figures.sketch.{name}")), color=color, ha="left", va="center",
                   parse_math=False)  # fmt: skip
-    axes.set(xticks=[], yticks=[], xlim=(0, 1.0), ylim=(0, 1.08))
+    axes.set(xticks=[], yticks=[], xlim=(0, 2.05), ylim=(0, 1.08))
     axes.set_xlabel(pen.words("figures.sketch.x") + " →")
     axes.set_title(pen.words("figures.sketch.y"), loc="left", color=SOFT)
     figure.subplots_adjust(left=0.04, right=0.98, bottom=0.14, top=0.9)

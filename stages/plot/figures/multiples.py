@@ -6,6 +6,19 @@ from matplotlib.ticker import MaxNLocator
 
 from stages.plot.figures.drawing import Pen, draw_curve, fit_height, size_axis
 from stages.plot.language import short
+from stages.plot.results import Row
+
+
+def from_half(pen: Pen) -> list[Row]:
+    """What forecasts from half the labels said of the last size."""
+    results = pen.of.results
+    return [row for row in results.forecasts if row["kind"] == "backtest" and row["metric"] == results.metric
+            and int(row["n_train"]) == 2 * int(row["largest_seen"])]  # fmt: skip
+
+
+def forecast_found(pen: Pen) -> str:
+    told = [pen.words("figures.forecast.found")]
+    return " ".join([*told, pen.words("figures.forecast.half")] if from_half(pen) else told)
 
 
 def forecast(pen: Pen) -> Figure:
@@ -27,9 +40,8 @@ def forecast(pen: Pen) -> Figure:
             axes.fill_between(x, [curve.mean[-1], *then.low], [curve.mean[-1], *then.high], color=look.color, alpha=0.2,
                               linewidth=0)  # fmt: skip
             axes.plot(x, y, color=look.color, linewidth=1.4, linestyle=(0, (2.5, 1.5)))
-        for row in results.forecasts:
-            is_half = row["kind"] == "backtest" and int(row["n_train"]) == 2 * int(row["largest_seen"])
-            if is_half and (row["learner"], row["metric"]) == (curve.learner, results.metric):
+        for row in from_half(pen):
+            if row["learner"] == curve.learner:
                 axes.plot([int(row["n_train"])], [float(row["predicted"])], marker="D", markersize=5, color=look.color,
                           markerfacecolor="none", linestyle="none")  # fmt: skip
         size_axis(axes, [min(sizes), np.sqrt(min(sizes) * max(sizes)), max(sizes)], "", is_narrow=False)

@@ -42,11 +42,11 @@ def sentences(of: Measured, words: Words) -> list[str]:
     found: list[str] = []
     if advice.best_learner is None or advice.best_value is None:
         return found
-    best, least = words.learner(advice.best_learner), value(of.least)
+    best, least = words.named(advice.best_learner), value(of.least)
     if data := of.option("more data"):
         found.append(words(
             "sentences.labels", n_ahead=count(advice.n_train + data.labels), n=count(advice.n_train),
-            learner=words.learner(data.learner), metric=of.metric, best=best, value=value(advice.best_value),
+            learner=words.named(data.learner), metric=of.metric, best=best, value=value(advice.best_value),
             least=least, chance=words.chance(data.probability), gain=gain(data.gain.median), low=gain(data.gain.low80),
             high=gain(data.gain.high80),
         ))  # fmt: skip
@@ -60,7 +60,7 @@ def sentences(of: Measured, words: Words) -> list[str]:
         ))  # fmt: skip
     if advice.simple_is_enough and len(of.results.learners) > 1:
         enough = advice.simple_is_enough
-        found.append(words("sentences.enough", simple=words.learner(enough.learner), least=least,
+        found.append(words("sentences.enough", simple=words.named(enough.learner), least=least,
                            chance=words.chance(enough.probability)))  # fmt: skip
     return found
 

@@ -14,9 +14,10 @@ def equal_quality(of: Measured, words: Words) -> list[str]:
         simple = simple_of(of)
         return [words("equal.none", simple=words.learner(simple))] if simple else []
     item = max(better, key=lambda item: item["times"])
-    learner, low = words.learner(item["learner"]), item["times_low"]
+    learner, low = words.named(item["learner"]), item["times_low"]
     return [words(
-        "equal.sentence", learner=learner, times=times(item["times"]), confidence=confidence(of.summary["confidence"]),
+        "equal.sentence", learner=learner, simple=words.named(simple_of(of)), times=times(item["times"]),
+        confidence=confidence(of.summary["confidence"]),
         low=times(low) if low else words("equal.less"), high=times(item["times_high"]),
     )]  # fmt: skip
 

@@ -61,8 +61,13 @@ def _both_scales(e: Evidence, of: Measured, words: Words) -> str:
 
 def _small_data(e: Evidence, of: Measured, words: Words) -> str:
     first, last = (names[0] if names else "" for names in (e.order, e.final_order))
-    return words("statements.small_data.text", first=words.learner(first), last=words.learner(last),
-                 n=count(e.n_train or 0), effect=_tau(e.effect or 0))  # fmt: skip
+    told = [words("statements.small_data.text", first=words.named(first), last=words.named(last),
+                  n=count(e.n_train or 0), effect=_tau(e.effect or 0))]  # fmt: skip
+    for pair in e.engineered or []:
+        names = {"refined": words.named(pair.engineered), "raw": words.named(pair.raw)}
+        shown = {key: gain(getattr(pair, key)) for key in ("gain", "low", "high")}
+        told.append(words("statements.small_data.engineered", **names, **shown))
+    return " ".join(told)
 
 
 def _million(e: Evidence, of: Measured, words: Words) -> str:

@@ -91,7 +91,7 @@ def data(of: Measured, words: Words) -> list[Holds]:
         "source": words.told(card.source), "licence": words.told(card.licence),
         "rows": words("data.rows_text", **known),
         "dropped": dropped or words("data.nothing"), "left_out": left_out or words("data.nothing"),
-        "split": f"{card.split.how}: {words.told(card.split.meaning)}",
+        "split": words.told(card.split.meaning),
         "classes": ", ".join(f"{name} {count(n)}" for name, n in in_pool),
         "sha256": "; ".join(f"{name} {digest}" for name, digest in card.sha256.items()),
     }  # fmt: skip
@@ -150,7 +150,7 @@ def run_tables(of: Measured, words: Words) -> list[Table]:
 
 def _run(cell: MeasuredCell, words: Words) -> list[str]:
     settings = [", ".join(f"{key} {_text(of)}" for key, of in setting.items()) for setting in cell.settings or []]
-    status = cell.status if not cell.reason else words.told(f"{cell.status}: {cell.reason}")
+    status = words.told(f"{cell.status}: {cell.reason}" if cell.reason else cell.status)
     return [capital(words.learner(cell.learner)), count(cell.n_train), status, "; ".join(dict.fromkeys(settings)),
             _span(cell.epochs, words), _span(cell.n_parameters, words)]  # fmt: skip
 

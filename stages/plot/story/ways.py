@@ -13,7 +13,7 @@ PRICES = (0.01, 0.05, 0.2, 1.0, 5.0)  # of a label, in the small table
 def ways(of: Measured, words: Words) -> Ways:
     head = [words(f"ways.{name}", least=value(of.least))
             for name in ("way", "gain", "over", "chance", "labels", "seconds", "money")]  # fmt: skip
-    rows = [_row(way, price_of(of, way), words) for way in of.advice.ways]
+    rows = [_row(way, price_of(of, way), of.advice.best_learner, words) for way in of.advice.ways]
     n_labels = max((way.labels for way in of.advice.ways), default=0)
     return Ways(
         table=Table(caption=words("ways.caption", metric=of.metric), head=head, rows=rows), notes=_notes(of, words),
@@ -27,15 +27,19 @@ def price_of(of: Measured, way: WayToImprove) -> Price | None:
 
 
 def name_of(way: WayToImprove, words: Words) -> str:
-    return words(f"ways.{way.way}", learner=words.learner(way.learner))
+    is_named = way.way == "more data"  # elsewhere the article stands in the sentence, or none does
+    return words(f"ways.{way.way}", learner=words.named(way.learner) if is_named else words.learner(way.learner))
 
 
-def _row(way: WayToImprove, price: Price | None, words: Words) -> list[str]:
+def _row(way: WayToImprove, price: Price | None, best: str | None, words: Words) -> list[str]:
     told = words.interval(gain, way.gain.median, way.gain.low80, way.gain.high80)
     if way.own_gain and way.learner != way.over:
         own = way.own_gain
         told += ". " + words("ways.own", gain=gain(own.median), low=gain(own.low80), high=gain(own.high80))
-    chance = words.chance(way.probability) if way.probability is not None else words("ways.has_it")
+    if way.probability is not None:
+        chance = words.chance(way.probability)
+    else:
+        chance = words("ways.has_it" if way.learner == best else "ways.elsewhere")
     is_new = words("ways.forecast" if way.is_forecast else "ways.measured")
     money = f"{price.money:,.2f}" if price and price.money is not None else NONE
     return [f"{name_of(way, words)} ({is_new})", told, capital(words.learner(way.over)), chance,
