@@ -14,7 +14,7 @@ import yaml
 import stages
 from stages.evaluate.__main__ import main as evaluate
 from stages.plot.__main__ import main as plot
-from stages.plot.language import STRINGS, Words
+from stages.plot.language import STRINGS, Words, joined
 from tests.planted import Planted, power, write
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
@@ -106,7 +106,7 @@ def test_where_more_data_pays_and_a_bigger_network_does_not(page_of):
     truth = power([SIZES[0], 2 * SIZES[-1]], 0.05, 0.3, 0.4)[1] - RISING[-1]
     ((told, low, high),) = [
         tuple(map(number, found))
-        for found in re.findall(r"should bring (\S+) Accuracy .*goes from (\S+) to (\S+),", first)
+        for found in re.findall(r"should improve Accuracy by (\S+) over .*goes from (\S+) to (\S+),", first)
     ]
     assert low <= truth <= high
     assert abs(told - truth) < 0.005
@@ -274,13 +274,25 @@ def test_what_earlier_stages_tell_of_cells_is_told_in_korean(page_of):
         ("2 replicates say next to nothing about their spread", "반복 2개는"),
         ("any two replicates share about 64% of their rows; how much draws vary is not known", "64%"),
         ("the column 'a' is read as numbers: 'x' in 3 rows counts as missing; '<5' in 2 rows counts as its number",
-         "열 'a'을(를) 숫자로 읽었다: 3개 행의 'x'은(는) 결측으로 센다; 2개 행의 '<5'은(는)"),
+         "열 'a'를 숫자로 읽었다: 3개 행의 'x'는 결측으로 센다; 2개 행의 '<5'는"),
         ("unconverged: held-out log loss 0.7000, no better than the constant predictor's 0.6931", "0.6931보다"),
     ],
 )  # fmt: skip
 def test_a_sentence_of_an_earlier_stage_in_korean(told, expected):
     assert expected in Words("ko").told(told)
     assert Words("en").told(told) == told
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("로그 손실은(는) 정확도을(를)", "로그 손실은 정확도를"), ("그래디언트 부스팅(으)로", "그래디언트 부스팅으로"),
+        ("0.0033을(를) 0.0025을(를)", "0.0033을 0.0025를"), ("로지스틱 회귀(으)로", "로지스틱 회귀로"),
+        ("1k과(와) svm이(가)", "1k와 svm이"), ("0.7(으)로 95 %(으)로", "0.7로 95 %로"), ("'a'은(는)", "'a'는"),
+    ],
+)  # fmt: skip
+def test_korean_particles_take_the_form_that_the_last_sound_asks_for(given, expected):
+    assert joined(given) == expected
 
 
 def test_what_is_no_such_sentence_stays_as_it_is():

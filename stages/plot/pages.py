@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 from stages.contract.report import Report, Table
 from stages.plot.figures.all import ALL, Drawn
 from stages.plot.figures.looks import css
-from stages.plot.language import Words, columns, confidence, value
+from stages.plot.language import SPACE, Words, columns, confidence, value
 from stages.plot.story.measured import Measured
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -66,7 +66,7 @@ def _plain(text: str) -> str:
 def terminal(of: Measured, report: Report, words: Words) -> str:
     """At most 12 lines of 80 columns: the answer, who is best, what it holds for, verdicts counted, marks."""
     counted = {verdict: sum(s.verdict == verdict for s in report.statements) for verdict in ORDER}
-    told = ", ".join(f"{words.section('verdicts')[verdict]['word']}: {n}" for verdict, n in counted.items() if n)
+    told = ", ".join(f"{words.section('verdicts')[verdict]['word']}:{SPACE}{n}" for verdict, n in counted.items() if n)
     holds = "; ".join(item.text for item in report.answer.holds[:2])
     paragraphs = [report.answer.headline]
     best = of.summary["learners"].get(of.advice.best_learner or "")
