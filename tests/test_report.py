@@ -106,7 +106,7 @@ def test_where_more_data_pays_and_a_bigger_network_does_not(page_of):
     truth = power([SIZES[0], 2 * SIZES[-1]], 0.05, 0.3, 0.4)[1] - RISING[-1]
     ((told, low, high),) = [
         tuple(map(number, found))
-        for found in re.findall(r"should improve Accuracy by (\S+) over .*goes from (\S+) to (\S+),", first)
+        for found in re.findall(r"should bring a gain of (\S+) in Accuracy over .*goes from (\S+) to (\S+),", first)
     ]
     assert low <= truth <= high
     assert abs(told - truth) < 0.005
