@@ -3,9 +3,9 @@
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from stages.plot.figures.drawing import Pen, size_axis
+from stages.plot.figures.drawing import Pen, folded, size_axis
 from stages.plot.figures.looks import ACCENT, INK, SOFT
-from stages.plot.language import NONE, capital, columns, confidence, short, value
+from stages.plot.language import NONE, capital, confidence, short, value
 from stages.plot.story.answer import headline
 from stages.plot.story.forecasts import equal_quality as sentence_of
 from stages.plot.story.forecasts import simple_of
@@ -130,11 +130,7 @@ def _named(pen: Pen, learner: str) -> str:
 def _folded(label: str, pen: Pen) -> str:
     """In two or three lines where it is long, and cut where it is longer than that."""
     most = 16 if pen.layout.is_narrow else 26
-    lines = [""]
-    for word in capital(label).split(" "):
-        if lines[-1] and columns(f"{lines[-1]} {word}") > most:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
+    lines = folded(capital(label), most)
     lines = [line if len(line) <= most + 4 else f"{line[: most + 3]}…" for line in lines]
     return "\n".join(lines[:3])
 

@@ -139,15 +139,21 @@ def name_ends(axes: Axes, ends: Sequence[tuple[str, float]], looks: dict[str, Lo
 def _wrapped(label: str, is_narrow: bool) -> str:
     """In as many lines as it needs, four at most, and cut where it is longer than any name should be."""
     most = 13 if is_narrow else 20
+    lines = folded(label, most)
+    lines = [
+        line if columns(line) <= most + 3 else f"{line[: most // (columns(line) // len(line))]}…" for line in lines
+    ]
+    return "\n".join(lines if len(lines) <= 4 else [*lines[:3], f"{lines[3]}…"])
+
+
+def folded(label: str, most: int) -> list[str]:
+    """Its words in lines of so many columns, where a word is no longer than that."""
     lines = [""]
     for word in label.split(" "):
         if lines[-1] and columns(f"{lines[-1]} {word}") > most:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    lines = [
-        line if columns(line) <= most + 3 else f"{line[: most // (columns(line) // len(line))]}…" for line in lines
-    ]
-    return "\n".join(lines if len(lines) <= 4 else [*lines[:3], f"{lines[3]}…"])
+    return lines
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
