@@ -8,6 +8,7 @@ import argparse
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def compared(before: Side, after: Side) -> dict[str, list[str]]:
         "data": list(data(before, after)),
         "environment": list(environment(before, after)),
         "cells": list(cells(before, after)),
-        "curves (of the picture; beyond noise: further apart than both bands together)": list(curves(before, after)),
+        "curves (beyond noise: further apart than the half bands, added as squares)": list(curves(before, after)),
         "verdicts and advice": list(verdicts(before, after)),
     }  # fmt: skip
 
@@ -161,20 +162,30 @@ def curves(before: Side, after: Side) -> Iterator[str]:
         return
     first, second = (points(of, next(iter(metrics))) for of in (before, after))
     moved = {cell: second[cell][0] - first[cell][0] for cell in first if cell in second}
+    for what, found in (
+        ("no value now", first.keys() - second.keys()),
+        ("no value before", second.keys() - first.keys()),
+    ):
+        if found:
+            yield f"{what}: {', '.join('-'.join(cell) for cell in sorted(found)[:6])}"
     for cell, by in sorted(moved.items(), key=lambda item: -abs(item[1])):
         noise = (first[cell][1] ** 2 + second[cell][1] ** 2) ** 0.5
-        if by:
+        if by and math.isnan(noise):
+            yield f"{cell[0]}-{cell[1]}: {by:+.4f}, of a value without a band"
+        elif by:
             beyond = "beyond noise" if abs(by) > noise else "within noise"
             yield f"{cell[0]}-{cell[1]}: {by:+.4f}, {beyond} (+-{noise:.4f})"
 
 
 def points(of: Side, metric: str) -> Mapping[tuple[str, str], tuple[float, float]]:
-    """Mean and half the band of each cell."""
-    rows = [row for row in of.rows("results/curves.csv") if row["metric"] == metric and row["mean"] and row["low"]]
+    """Mean and half the band of each cell, NaN where it has none."""
+    rows = [row for row in of.rows("results/curves.csv") if row["metric"] == metric and row["mean"]]
     return {
-        (row["learner"], row["n_train"]): (float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2)
+        (row["learner"], row["n_train"]): (
+            float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2 if row["low"] else math.nan
+        )
         for row in rows
-    }
+    }  # fmt: skip
 
 
 def verdicts(before: Side, after: Side) -> Iterator[str]:

@@ -3,7 +3,7 @@
     python -m stages.replay          (`make replay`)
 
 The study runs in a clone of its own with an empty cache, so that nothing here is touched and nothing is taken over.
-Exit status 0: equal bits or within tolerance; 1: a cell is different.
+Exit status 0: equal bits or within tolerance; 1: a cell is different; 2: the study does not run anew.
 """
 
 import argparse
@@ -14,13 +14,15 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from configobj import ConfigObj
 
 from stages.audit import machine
-from stages.audit.say import printable
+from stages.audit.say import could, printable
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, provenance
 from stages.common.artefacts import RESULTS
@@ -34,12 +36,12 @@ PLACE = Path(".dvc/tmp/replay")
 RECEIPT = RESULTS / "replay.json"
 
 
-Found = Literal["equal bits", "within tolerance", "different"]
+Found = Literal["equal bits", "within tolerance", "different", "timed out"]
 
 
 class Replayed(Record):
-    """metric: that of the picture, or the one that is furthest beyond its tolerance; apart: the difference of the
-    means in it, 0 with equal bits."""
+    """found: timed out where one side alone ran into the time limit. metric: that of the picture, or the one that is
+    furthest beyond its tolerance; apart: the difference of the means in it, 0 with equal bits."""
 
     learner: str
     n_train: int
@@ -50,12 +52,14 @@ class Replayed(Record):
 
 
 class Receipt(Record):
-    """Of a replay. commit: what was trained."""
+    """Of a replay. commit: what was trained; is_of_study: whether on the class of machine that the study ran on, where
+    the same bits are due."""
 
     schema_version: int
     commit: str
     metric: str
     machine: str
+    is_of_study: bool
     versions: dict[str, str]
     cells: list[Replayed]
 
@@ -65,7 +69,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=None, help="cells at once; default: all cores")
     arguments = parser.parse_args()
     commit = git("rev-parse", "HEAD")
-    if commit is None or git("show", f"HEAD:{RESULTS}/hashes.json") is None:
+    if commit is None or git("show", f"HEAD:./{RESULTS}/hashes.json") is None:
         raise InputError("the last commit holds no results/hashes.json; there is nothing to replay")
     at = trained_anew(commit, arguments.jobs)
     receipt = compared(commit, at)
@@ -85,7 +89,7 @@ def trained_anew(commit: str, jobs: int | None) -> Path:
     PLACE.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ".", str(PLACE)], check=True)
     subprocess.run(["git", "checkout", "--quiet", "--detach", commit], cwd=PLACE, check=True)
-    raw = Path(read_yaml(PARAMS)["dataset"]["path"])
+    raw = Path(read_yaml(PLACE / PARAMS)["dataset"]["path"])
     if raw.exists() and not (PLACE / raw).exists() and not raw.is_absolute():  # the user's own, which Git does not hold
         (PLACE / raw).parent.mkdir(parents=True, exist_ok=True)
         (PLACE / raw).symlink_to(raw.resolve())
@@ -101,12 +105,18 @@ def trained_anew(commit: str, jobs: int | None) -> Path:
 
 
 def compared(commit: str, at: Path) -> Receipt:
-    was = json.loads(git("show", f"{commit}:{RESULTS}/hashes.json") or "{}")
-    now, summary = (artefacts.load_json(at / RESULTS / name) for name in ("hashes.json", "metrics.json"))
-    metric = summary["metric"]
-    texts = [git("show", f"{commit}:{RESULTS}/curves.csv") or "", artefacts.load_text(at / RESULTS / "curves.csv")]
-    means = [means_of(text) for text in texts]
-    kinds = {cell["learner"]: cell["kind"] for cell in artefacts.load_json(at / RESULTS / "cells.json")}
+    def both(name: str) -> tuple[str, str]:
+        return git("show", f"{commit}:./{RESULTS}/{name}") or "", artefacts.load_text(at / RESULTS / name)
+
+    was, now = (json.loads(text) for text in both("hashes.json"))
+    metric = artefacts.load_json(at / RESULTS / "metrics.json")["metric"]
+    means = [means_of(text) for text in both("curves.csv")]
+    infos = [{(of["learner"], str(of["n_train"])): of for of in json.loads(text)} for text in both("cells.json")]
+    hosts = [
+        {(of["processor"], of.get("instructions")) for of in json.loads(text)["cells"]} for text in both("costs.json")
+    ]
+    is_of_study = hosts[0] == hosts[1] and made_with(infos[0]) == made_with(infos[1])
+    kinds = {learner: of["kind"] for (learner, _), of in infos[1].items()}
     cells = []
     for learner in was | now:
         for n in was.get(learner, {}) | now.get(learner, {}):  # one that a side lacks is another
@@ -117,12 +127,22 @@ def compared(commit: str, at: Path) -> Receipt:
             beyond = {of: by - allowed(kind, of) for of, by in apart.items() if by > allowed(kind, of)}
             worst = max(beyond, key=lambda of: beyond[of], default=metric)
             is_lost = files is None or learner not in now or n not in now[learner]
-            told: Found = "equal bits" if is_same else "different" if beyond or is_lost else "within tolerance"
+            statuses = {of.get((learner, n), {}).get("status") for of in infos}
+            is_late = not is_lost and "timeout" in statuses and len(statuses) > 1
+            is_other = is_lost or is_of_study or bool(beyond)
+            told: Found = (
+                "equal bits" if is_same else "timed out" if is_late else "different" if is_other else "within tolerance"
+            )
             by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
             cells.append(Replayed(learner=learner, n_train=int(n), found=told, metric=worst, apart=by,
                                   tolerance=allowed(kind, worst)))  # fmt: skip
-    return Receipt(schema_version=1, commit=commit, metric=metric, machine=machine.told(),
+    return Receipt(schema_version=1, commit=commit, metric=metric, machine=machine.told(), is_of_study=is_of_study,
                    versions=provenance.versions("numpy", "scikit-learn", "torch", "lightgbm"), cells=cells)  # fmt: skip
+
+
+def made_with(infos: Mapping[tuple[str, str], Any]) -> set[tuple[object, ...]]:
+    """Accelerators and packages of all cells, of which bits follow."""
+    return {(of["accelerator"], of.get("name"), *sorted(of["versions"].items())) for of in infos.values()}
 
 
 def means_of(text: str) -> dict[tuple[str, str], dict[str, float]]:
@@ -135,4 +155,4 @@ def means_of(text: str) -> dict[tuple[str, str], dict[str, float]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(partial(could, main))

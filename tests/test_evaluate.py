@@ -99,7 +99,7 @@ def test_from_the_whole_pool_the_last_step_is_told_a_doubling_and_the_advice_sta
     assert costs["next_cell"] is None or costs["next_cell"]["n_train"] <= 400
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
     assert marks["rising", 400] == [
-        "any two replicates are the whole pool; how much draws vary is extrapolated from smaller sizes"
+        "any two replicates have all rows of the pool; how much draws vary is extrapolated from smaller sizes"
     ]
     forecasts = artefacts.load_csv(RESULTS / "forecast.csv")
     assert {int(row["n_train"]) for row in forecasts if row["kind"] == "forecast"} == {800, 1600, 3200}
@@ -165,11 +165,11 @@ def test_a_rare_failure_few_groups_and_few_wrong_rows_are_marked(study):
     save_cell("flat", 256, [995, 995, 995])
     main()
     marks = {(cell["learner"], cell["n_train"]): cell["marks"] for cell in artefacts.load_json(RESULTS / "cells.json")}
-    failure = "1 of 9 fits of this learner lie far from its others, on the worse side: bands hold no rare failures"
+    failure = "1 of 9 fits of this learner are far worse than its others: bands hold no rare failures"
     assert failure in marks["rising", 128]
     assert failure in marks["rising", 64]
-    assert not any("far below" in mark for mark in marks["flat", 64])
-    assert "5.0 of 1000 test rows are wrong: so few say little of the next test set" in marks["flat", 256]
+    assert not any("far worse" in mark for mark in marks["flat", 64])
+    assert "5.0 of 1000 test rows are classified wrongly: so few say little of the next test set" in marks["flat", 256]
     save_records(PREPARED / "dataset.json", records.card(split=records.split("group")))
     artefacts.save_array(artefacts.FEATURES / "test_groups.npy", np.arange(N_TEST) % 12)
     main()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,14 @@ def key(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sealed(copy: Clone, key: Path) -> Clone:
-    """A study whose rules were sealed, signed and committed, then run anew with another seed, bound and committed."""
+    """A study whose rules were sealed, signed and committed before any of its data was trained on, then run, bound and
+    committed."""
+    shutil.rmtree(copy.path / ".git")
+    shutil.rmtree(copy.path / "results")
+    (copy.path / "dvc.lock").unlink()
+    copy("git", "init", "--quiet")
     copy.compose("train.seed=7")
+    copy("dvc", "repro", "subsample")
     copy("python", "-m", "stages.audit", "--seal", "--sign", str(key))
     trusted = f"auditor@example.org {key.with_suffix('.pub').read_text()}"
     (copy.path / SIGNERS).write_text(trusted)
@@ -116,6 +123,39 @@ def test_a_statement_that_was_changed_or_lost_its_signature_fails(sealed):
     sealed.commit("binds less")
     found = [check for check in audited(sealed, status=1).checks if check.name == "results as bound"]
     assert [check.artefact for check in found] == [RESULTS]
+
+
+def test_a_second_statement_that_is_gone_is_missed(sealed):
+    copy_of = [(sealed.path / f"{RESULTS}{end}").read_bytes() for end in ("", ".sig")]
+    sealed("git", "rm", "--quiet", RESULTS, f"{RESULTS}.sig")
+    sealed.commit("nothing was bound")
+    first = audited(sealed, status=1).checks[0]
+    assert (first.name, first.artefact) == ("results as bound", RESULTS)
+    sealed("git", "checkout", "HEAD~1", "--", "results/seal")  # as its remedy says
+    assert [(sealed.path / f"{RESULTS}{end}").read_bytes() for end in ("", ".sig")] == copy_of
+
+
+def test_another_study_of_the_same_data_was_never_sealed(sealed):
+    """No failure: whoever goes on from a sealed study did nothing wrong."""
+    sealed.compose("train.seed=8", "evaluate.claims.alpha=0.1")
+    sealed.repro()
+    sealed.commit("another study")
+    found = audited(sealed)
+    told = [c for c in found.checks if c.name.startswith("rules of") or c.name == "results as bound"]
+    assert {c.status for c in told} == {"WARN"}
+    assert all("of which no cell lies here" in c.observed for c in told)
+
+
+def test_an_earlier_study_of_the_same_data_is_told(copy):
+    """Sealed before its own cells, and after others from which its rules may have been chosen."""
+    copy.compose("train.seed=7")
+    copy("python", "-m", "stages.audit", "--seal")
+    copy.commit("seal the rules")
+    copy.repro()
+    copy.commit("run")
+    rules = [c for c in audited(copy).checks if c.name.startswith("rules of")]
+    assert {c.status for c in rules} == {"WARN"}
+    assert all("others of the same data stood in" in c.observed for c in rules)
 
 
 def test_rules_sealed_after_the_first_cell_are_told(copy):

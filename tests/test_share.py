@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -199,22 +200,25 @@ def test_a_corrupt_cache_is_not_pushed(copy, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("base", "ours", "theirs", "expected"),
+    ("base", "ours", "theirs", "beginning", "expected"),
     [
-        ({}, {"a": "a=1"}, {"b": "b=2"}, ["a=1", "b=2"]),
-        ({"a": "a=1"}, {"a": "a=1"}, {"a": "a=2"}, ["a=2"]),
-        ({"a": "a=1"}, {}, {"a": "a=1"}, []),
-        ({}, {"s": "s=[1,4]"}, {"s": "s=[1,2]"}, ["s=[1,2,4]"]),
-        ({"l": "l=[x,y]"}, {"l": "l=[x,z]"}, {"l": "l=[x,y,w]"}, ["l=[x,z,w]"]),
+        ({}, {"a": "a=1"}, {"b": "b=2"}, {}, ["a=1", "b=2"]),
+        ({"a": "a=1"}, {"a": "a=1"}, {"a": "a=2"}, {}, ["a=2"]),
+        ({"a": "a=1"}, {}, {"a": "a=1"}, {}, []),
+        ({}, {"s": "s=[1,4]"}, {"s": "s=[1,2]"}, {"s": [1]}, ["s=[1,2,4]"]),
+        ({}, {"t.s": "t.s=[2,4]"}, {"t.s": "t.s=[1,2,4,8]"}, {"t": {"s": [1, 2, 4]}}, ["t.s=[2,4,8]"]),
+        ({}, {"l": "l=[x]"}, {"l": "l=[x,y,z]"}, {"l": {"x": {}, "y": {}}}, ["l=[x,z]"]),
+        ({"l": "l=[x,y]"}, {"l": "l=[x,z]"}, {"l": "l=[x,y,w]"}, {}, ["l=[x,z,w]"]),
     ],
 )
-def test_overrides_of_both_sides(base, ours, theirs, expected):
-    assert united(base, ours, theirs) == expected
+def test_overrides_of_both_sides(base, ours, theirs, beginning, expected):
+    assert united(base, ours, theirs, beginning) == expected
 
 
-def test_one_value_that_both_changed_is_for_people():
-    with pytest.raises(InputError, match="a=1 here, a=2 there"):
-        united({}, {"a": "a=1"}, {"a": "a=2"})
+@pytest.mark.parametrize(("ours", "theirs"), [("a=1", "a=2"), ("a=[{C:1.0}]", "a=[{C:2.0}]")])
+def test_one_value_that_both_changed_is_for_people(ours, theirs):
+    with pytest.raises(InputError, match=re.escape(f"{ours} here, {theirs} there")):
+        united({}, {"a": ours}, {"a": theirs}, {})
 
 
 def test_entries_of_the_lock_of_both_sides():

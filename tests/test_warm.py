@@ -1,6 +1,8 @@
 """Cells in processes forked from a server, beside cells in processes of their own."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -94,6 +96,21 @@ def test_a_cell_ends_with_its_client_and_with_its_server(study, set_params):
             wait_for(lambda child=child: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
             client.wait(10)
     assert client.returncode != 0
+
+
+def test_clients_that_go_at_once_end_no_server(warmth, study, set_params):
+    set_params(**params_of(LOGISTIC, 1))
+    request = {
+        "key": warm.key(warmth.environment), "module": "stages.contract", "argv": [], "report_name": "NOWHERE",
+        "folder": str(study), "environment": dict(os.environ),
+    }  # fmt: skip
+    with Path(os.devnull).open("r+b") as nothing:
+        for _ in range(50):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+                connection.connect(warmth.environment[warm.SOCKET])
+                socket.send_fds(connection, [json.dumps(request).encode()], [nothing.fileno()] * 4)
+    assert results(warmth.environment, is_warm=True)
+    assert warmth.server.poll() is None
 
 
 def wait_for(found: Any, seconds: float = 20) -> Any:

@@ -15,7 +15,7 @@ from stages.audit import against, crate, replay, statement
 from stages.audit.causes import ordered
 from stages.audit.checks import anew, cells, data, files, history, rules
 from stages.audit.recorded import LOCK, LOCK_BACK, BrokenLock, Recorded, load
-from stages.audit.say import fails, printable, unchecked
+from stages.audit.say import UNCHECKED, could, fails, printable, unchecked
 from stages.common import artefacts
 from stages.common.artefacts import RESULTS
 from stages.common.command import run
@@ -23,7 +23,7 @@ from stages.common.errors import InputError
 from stages.contract.audit import SCHEMA, Audit, Check, Verdict
 
 EVIDENCE = RESULTS / "audit.json"
-EXIT = {"pass": 0, "fail": 1, "could not check": 2}
+EXIT = {"pass": 0, "fail": 1, "could not check": UNCHECKED}
 
 
 def main() -> None:
@@ -79,9 +79,9 @@ def audit(arguments: argparse.Namespace) -> Audit:
         return summed([broken], None, arguments.strict)
     parts = (history, data, files, cells, rules, anew)
     makers: list[partial[Iterator[Check]]] = [partial(part.check, of) for part in parts]
-    if arguments.replay:
+    if arguments.replay is not None:
         makers.append(partial(replay.check, replay.chosen(arguments.replay, of)))
-    if arguments.against:
+    if arguments.against is not None:
         makers.append(partial(against.check, of, arguments.against))
     checks: list[Check] = []
     for make in makers:
@@ -146,13 +146,5 @@ def grouped(checks: list[Check]) -> list[Check]:
     return found
 
 
-def guard() -> None:
-    try:
-        main()
-    except InputError as error:
-        print("error: " + printable(" ".join(str(error).split())), file=sys.stderr)
-        sys.exit(EXIT["could not check"])
-
-
 if __name__ == "__main__":
-    run(guard)
+    run(partial(could, main))

@@ -45,7 +45,7 @@ def check(of: Recorded, revision: str) -> Iterator[Check]:
 
 
 def _at(commit: str, name: str) -> Any:
-    text = git("show", f"{commit}:{RESULTS / name}")
+    text = git("show", f"{commit}:./{RESULTS / name}")
     if text is None:
         raise Unchecked(f"--against: {commit[:12]} holds no {RESULTS / name}")
     return json.loads(text)

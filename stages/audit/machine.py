@@ -31,11 +31,23 @@ def unlike() -> tuple[str, ...]:
             told_of = (f"{name} ({sets or 'instructions not told'})" for name, sets in (there, here))
             found[f"processor {' of the study, '.join(told_of)} here"] = None
         info = load_records(artefacts.cell_path(*cell) / "cell.json", Cell)
+        if info.kind == "network" and (info.accelerator, info.name) != accelerator():
+            names = (" ".join(filter(None, of)) for of in ((info.accelerator, info.name), accelerator()))
+            found[f"networks on {' in the study, '.join(names)} here"] = None
         for package, version in info.versions.items():
             now = provenance.versions().get(package) or installed().get(normal(package))
             if now != version:
                 found[f"{package} {version} of the study, {now or 'none'} here"] = None
     return tuple(found)
+
+
+@cache
+def accelerator() -> tuple[str, str | None]:
+    """What networks would be trained on here, and its name, as cell.json has them."""
+    from stages.train.network.hardware import find_hardware  # takes seconds to import
+
+    hardware = find_hardware()
+    return hardware.accelerator, hardware.name
 
 
 @cache

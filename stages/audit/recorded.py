@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from stages.common.errors import InputError
-from stages.common.params import PARAMS, read_yaml
+from stages.common.params import LOADER, PARAMS, read_yaml
 from stages.compose.record import value_of
 from stages.compose.surroundings import git, refuse_while_a_run_is_on
 
@@ -92,6 +93,18 @@ class Recorded:
     def is_as_recorded(self, path: str) -> bool:
         """Whether an output has the bytes that dvc.lock tells; not where it tells nothing of it."""
         return any(self.hash_of(path) == entry["md5"] for _, out, entry in self.outs() if out == path)
+
+    def was_recorded(self, stage: str, path: str) -> str | None:
+        """The MD5 of an output by the last commit's dvc.lock, where its stage ran with the same inputs there."""
+        was, now = self._committed.get(stage, {}), self.lock.get(stage, {})
+        if any(was.get(part) != now.get(part) for part in ("deps", "params")):
+            return None
+        return next((entry["md5"] for entry in was.get("outs", []) if entry["path"] == path), None)
+
+    @cached_property
+    def _committed(self) -> Mapping[str, Any]:
+        content = yaml.load(git("show", f"HEAD:./{LOCK}") or "{}", LOADER)
+        return content.get("stages", {}) if isinstance(content, dict) else {}
 
     def is_run(self, stage: str) -> bool:
         """Whether a stage's outputs and params are here as dvc.lock tells."""

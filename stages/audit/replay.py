@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.audit import machine, scratch
 from stages.audit.recorded import Recorded, digest
-from stages.audit.say import fails, passes
+from stages.audit.say import fails, passes, unchecked
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, params
 from stages.common.errors import InputError, nearest
@@ -19,6 +19,10 @@ from stages.evaluate.metrics import METRICS
 from stages.evaluate.params import OfPicture
 
 INPUTS = ("data/prepared", "data/subsets")
+OF_MACHINE = {  # what the same code and data may write otherwise on another class of machine
+    "accelerator", "name", "precision", "threads", "versions", "tuning_losses", "training_loss", "validation_loss",
+    "epochs", "train_flops",
+}  # fmt: skip
 Name = tuple[str, int]
 
 
@@ -65,7 +69,7 @@ def _tuning(at: Path, learner: str) -> Check:
     name, expected = f"replay of {learner}'s tuning", "the same choices"
     if not odd:
         return passes(name, str(folder), expected, f"{len(paths)} files, equal bits")
-    if not machine.is_of_study() and _choices(at / odd[0]) == _choices(odd[0]):
+    if not machine.is_of_study() and all(_choices(at / path) == _choices(path) for path in odd):
         return passes(name, str(folder), expected, "the same, of losses that differ within rounding")
     return fails(name, str(odd[0]), expected, "another", "train it anew with `make repro`, or ask who changed it")
 
@@ -83,9 +87,18 @@ def _cell(at: Path, learner: str, n: int) -> Check:
     name = f"replay of {learner}-{n}"
     if all(_is_same(at, folder / file) for file in ("predictions.npz", "cell.json")):
         return passes(name, str(folder), "equal bits", "equal bits")
-    kind = load_records(folder / "cell.json", Cell).kind
-    apart, metric, limit = furthest(at / folder, folder, "" if machine.is_of_study() else kind)
-    odd = next(
+    anew, found = (load_records(root / "cell.json", Cell) for root in (at / folder, folder))
+    if "timeout" in (anew.status, found.status) and anew.status != found.status:
+        late = "the recorded" if found.status == "timeout" else "this"
+        return unchecked(name, str(folder), "the same cell", f"{late} one ran into train.timeout_seconds",
+                         "replay on a machine with nothing else to do")  # fmt: skip
+    if not machine.is_of_study():
+        first, second = (of.model_dump(exclude=OF_MACHINE) for of in (anew, found))
+        if odd := [key for key in first if first[key] != second[key]]:
+            return fails(name, str(folder / "cell.json"), f"{odd[0]}: {first[odd[0]]}", f"{second[odd[0]]}",
+                         "what is recorded is not what this code makes: ask who changed it")  # fmt: skip
+    apart, metric, limit = furthest(at / folder, folder, "" if machine.is_of_study() else found.kind)
+    file = next(
         (file for file in ("predictions.npz", "cell.json") if not _is_same(at, folder / file)), "predictions.npz"
     )
     what = (
@@ -95,7 +108,7 @@ def _cell(at: Path, learner: str, n: int) -> Check:
     )
     if apart <= limit and not machine.is_of_study():
         return passes(name, str(folder), what, f"within tolerance: {metric} {apart:.2g} apart")
-    return fails(name, str(folder / odd), what, f"different: {metric} up to {apart:.4g} apart",
+    return fails(name, str(folder / file), what, f"different: {metric} up to {apart:.4g} apart",
                  "recorded predictions are not what this code makes: ask who changed them")  # fmt: skip
 
 

@@ -1,9 +1,12 @@
 """What checks say: each one or more of these."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 
+from stages.common.errors import InputError
 from stages.contract.audit import Check
 
+UNCHECKED = 2  # exit status where something could not be checked
 MAKE = "`make repro` makes it anew"
 MOST = 20  # of one kind that are told one by one
 
@@ -38,6 +41,15 @@ def all_or(found: Iterable[Check], name: str, artefact: str, expected: str, obse
         yield rest[0].model_copy(update={"status": worst, "observed": more})
     if not listed:
         yield passes(name, artefact, expected, observed)
+
+
+def could(main: Callable[[], None]) -> None:
+    """A command whose InputError means that nothing could be checked."""
+    try:
+        main()
+    except InputError as error:
+        print("error: " + printable(" ".join(str(error).split())), file=sys.stderr)
+        sys.exit(UNCHECKED)
 
 
 def printable(text: str) -> str:

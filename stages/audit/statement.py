@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from stages.audit.recorded import LOCK, Recorded, digest
 from stages.common import artefacts, provenance
-from stages.common.artefacts import PREPARED, RESULTS, Json
+from stages.common.artefacts import PREDICTIONS, PREPARED, RESULTS, Json
 from stages.common.errors import InputError
-from stages.common.params import PARAMS
+from stages.common.params import LOADER, PARAMS
 from stages.compose.record import value_of
 from stages.compose.surroundings import git
 
@@ -25,6 +27,7 @@ SEEDS = ("dataset.seed", "subsample.seed", "train.seed", "evaluate.seed")
 OF_ALL = ("dataset.metric", "evaluate.claims.alpha", "evaluate.confidence", "evaluate.n_resamples", "evaluate.seed",
           "grid.learners", "grid.sizes")  # fmt: skip
 OPEN = ("compose", "advice", "plot")  # params that no verdict follows from
+MOST_LOOKED_AT = 200  # commits before a seal
 GAIN = ("evaluate.smallest_gain", "evaluate.smallest_share")
 SIMPLE, NETWORKS = "evaluate.claims.simple", "evaluate.claims.networks"
 ENGINEERED = "evaluate.claims.engineered"
@@ -78,12 +81,23 @@ def bind(of: Recorded) -> Path:
 
 
 def results_of(of: Recorded) -> list[Path]:
-    """What the second statement binds: dvc.lock, the files of results/ and those of every cell."""
+    """What the second statement binds: dvc.lock, what `evaluate` and `plot` made, and the files of every cell."""
     grid = of.params["grid"]
     cells = [artefacts.cell_path(learner, n) for learner in grid["learners"] for n in grid["sizes"]]
-    own = ("audit.json", "replay.json")
-    files = [LOCK, *sorted(path for path in RESULTS.iterdir() if path.is_file() and path.name not in own)]
-    return files + [path for cell in cells if cell.is_dir() for path in sorted(cell.iterdir())]
+    outs = sorted(out for stage in of.stages if stage.name in ("evaluate", "plot") for out in stage.outs)
+    places = [*outs, *(str(cell) for cell in cells if cell.is_dir())]
+    return [LOCK, *(path for place in places if Path(place).exists() for path in of.paths_of(place))]
+
+
+def is_bound_here(bound: Json) -> bool:
+    """Whether any cell that a second statement binds lies here, all files of it: else it is of another study."""
+    cells: dict[Path, list[bool]] = {}
+    for subject in bound["subject"]:
+        path = Path(subject["name"])
+        if path.is_relative_to(PREDICTIONS):
+            is_same = path.is_file() and digest(path, "sha256") == subject["digest"]["sha256"]
+            cells.setdefault(path.parent, []).append(is_same)
+    return any(map(all, cells.values()))
 
 
 def write(path: Path, kind: str, files: Iterable[Path], predicate: Json) -> Path:
@@ -139,6 +153,19 @@ def ssh_keygen(*arguments: str, content: bytes = b"") -> "subprocess.CompletedPr
 
 def last_line(done: "subprocess.CompletedProcess[bytes]") -> str:
     return ((done.stderr + done.stdout).decode(errors="replace").strip().splitlines() or ["no word"])[-1]
+
+
+def earlier(of: Recorded, commit: str) -> str | None:
+    """The last commit before a seal's whose dvc.lock holds cells of the same data: who sealed could have seen them."""
+    dataset = {key: of.params["dataset"][key] for key in ("name", "path")}
+    found = git(
+        "log", f"--max-count={MOST_LOOKED_AT}", "--format=%H", "-E", "-G^  train@", f"{commit}~1", "--", str(LOCK)
+    )
+    for before in (found or "").splitlines():
+        was = yaml.load(git("show", f"{before}:./{PARAMS}") or "{}", LOADER)
+        if isinstance(was, dict) and {key: was.get("dataset", {}).get(key) for key in dataset} == dataset:
+            return before
+    return None
 
 
 def committed_by(path: Path) -> str | None:

@@ -50,6 +50,11 @@ def run(main: Callable[[], None], has_arguments: bool = True) -> None:
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(141) from None
+    except KeyboardInterrupt:
+        if is_debug:
+            raise
+        print("\nstopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        raise SystemExit(130) from None
     except Exception as error:
         if is_debug or "DVC_STAGE" in os.environ:
             raise

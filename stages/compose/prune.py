@@ -5,14 +5,9 @@ cached copies, so a cell that the grid names again comes back without training.
 """
 
 from stages.common import artefacts, params
-from stages.common.command import run
 from stages.common.params import Grid
 
 
 def main() -> None:
     grid = params.load(Grid, "grid")
     artefacts.prune(grid.learners, grid.sizes)
-
-
-if __name__ == "__main__":
-    run(main, has_arguments=False)

@@ -9,6 +9,7 @@ class CellCost(Record):
     fit_seconds: float
     system: str
     processor: str
+    instructions: str | None
     cores: int
 
 

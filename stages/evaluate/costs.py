@@ -36,6 +36,7 @@ def costs_of(
                 fit_seconds=timing.fit_seconds,
                 system=timing.host.system,
                 processor=timing.host.processor,
+                instructions=timing.host.instructions,
                 cores=timing.host.cores,
             )
             for (learner, n_train), timing in timings.items()

@@ -55,17 +55,20 @@ def marks(cell: Cell, study: Study, data: Data) -> list[str]:
     if cell.name[0] in failing:
         n_failed, n_fits = failing[cell.name[0]]
         notes.append(
-            f"{n_failed} of {n_fits} fits of this learner lie far from its others, on the worse side: "
-            "bands hold no rare failures"
+            f"{n_failed} of {n_fits} fits of this learner are far worse than its others: bands hold no rare failures"
         )
     n_groups = e.n_groups
     if n_groups < min(LEAST_GROUPS, data.n_test):
         notes.append(f"the test rows come in {n_groups} groups: bands of so few are a little too narrow")
     wrong = cell.estimates["error"].mean * data.n_test
     if wrong < LEAST_WRONG:
-        notes.append(f"{wrong:.1f} of {data.n_test} test rows are wrong: so few say little of the next test set")
+        notes.append(
+            f"{wrong:.1f} of {data.n_test} test rows are classified wrongly: so few say little of the next test set"
+        )
     if n_train > n_pool / 2:
-        shared = f"share about {n_train / n_pool:.0%} of their rows" if n_train < n_pool else "are the whole pool"
+        shared = (
+            f"share about {n_train / n_pool:.0%} of their rows" if n_train < n_pool else "have all rows of the pool"
+        )
         how = "is extrapolated from smaller sizes" if np.isfinite(e.standard_error) else "is not known"
         notes.append(f"any two replicates {shared}; how much draws vary {how}")
     return notes

@@ -10,6 +10,7 @@ import argparse
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from stages.common import artefacts, params
 from stages.common.artefacts import FIGURES, RESULTS
@@ -18,7 +19,16 @@ from stages.common.errors import InputError
 from stages.plot.language import Words
 
 STUDIES = Path("docs/studies")
-KEPT = ("report.md", "curves.csv", "forecast.csv", "classes.csv", "claims.json", "metrics.json", "advice.json")
+KEPT = (
+    "report.md",
+    "report.json",
+    "curves.csv",
+    "forecast.csv",
+    "classes.csv",
+    "claims.json",
+    "metrics.json",
+    "advice.json",
+)
 
 
 def main() -> None:
@@ -47,6 +57,7 @@ def told() -> str:
     summaries = {folder.name: artefacts.load_json(folder / "metrics.json") for folder in folders}
     claims = {folder.name: artefacts.load_json(folder / "claims.json") for folder in folders}
     how = {folder.name: artefacts.load_json(folder / "how.json") for folder in folders}
+    answers = {folder.name: artefacts.load_json(folder / "report.json")["answer"]["headline"] for folder in folders}
     lines = [
         "# Studies",
         "",
@@ -56,15 +67,16 @@ def told() -> str:
     lines += ["| the chapter says | " + " | ".join(f"[{name}]({name}/report.md)" for name in claims) + " |"]
     lines += ["|---|" + "---|" * len(claims)]
     statements = {claim["id"]: claim["statement"] for of_study in claims.values() for claim in of_study}
-    verdicts = {name: {claim["id"]: claim["verdict"] for claim in of_study} for name, of_study in claims.items()}
     words = Words("en")
     for key, statement in statements.items():
-        said = [words.section("verdicts")[verdicts[name].get(key, "not tested")] for name in claims]
-        row = [f"{of['symbol']} {of['word']}" for of in said]
+        row = [
+            _verdict(next((claim for claim in of_study if claim["id"] == key), {}), words)
+            for of_study in claims.values()
+        ]
         lines.append(f"| {statement} | " + " | ".join(row) + " |")
     lines += [
         "",
-        "| study | labels | judged by | best with most labels | advice | composed with |",
+        "| study | labels | judged by | best with most labels | answer | composed with |",
         "|---|---|---|---|---|---|",
     ]
     for name, summary in summaries.items():
@@ -76,8 +88,16 @@ def told() -> str:
         overrides = f"`{' '.join(how[name]['overrides'])}`" if how[name]["overrides"] else "the default"
         metric = summary["metric_label"] + ("" if summary["higher_is_better"] else " (lower is better)")
         lines.append(f"| [{name}]({name}/report.md) | {n_last:,} | {metric} | {value} | "
-                     f"{summary['advice']} | {overrides} |")  # fmt: skip
+                     f"{answers[name]} | {overrides} |")  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _verdict(claim: dict[str, Any], words: Words) -> str:
+    """Its sign and word; of the smallest network, which one it is, as a study may have large ones alone."""
+    of = words.section("verdicts")[claim.get("verdict", "not tested")]
+    tests = claim.get("evidence", {}).get("tests") or []
+    which = f" ({words.learner(tests[0]['better'])})" if claim.get("id") == "small_network" and tests else ""
+    return f"{of['symbol']} {of['word']}{which}"
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ class Server:
         handle = os.pidfd_open(pid)
         self.children[client] = (pid, handle)
         self.selector.register(handle, selectors.EVENT_READ, lambda _: self.ended(client))
-        client.send(json.dumps({"pid": pid}).encode())
+        with suppress(OSError):  # a client that went is read of at the next select
+            client.send(json.dumps({"pid": pid}).encode())
 
     def become(self, request: dict[str, Any], files: list[int]) -> None:
         """The forked process: what `python -m module` would be in the client's folder."""

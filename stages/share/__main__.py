@@ -58,7 +58,10 @@ def remote(url: str, endpoint: str | None) -> None:
         raise InputError(f"{url}: remotes of {scheme}:// need a package that is not installed; run `{install}`")
     place = url if scheme else str(Path(url).expanduser().resolve())
     if not scheme:
-        Path(place).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(place).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{place} cannot be made: {error.strerror}; name a folder that you may write to") from None
     dvc("remote", "add", "--default", "--force", NAME, place)
     dvc("remote", "modify", NAME, "verify", "true")  # else DVC trusts the hashes of what it pulls
     if endpoint:
@@ -91,9 +94,9 @@ def push() -> None:
 
 
 def show(with_browser: bool) -> None:
-    if not load().repo.config["core"].get("remote") and not REPORT.is_file():
-        raise InputError("no remote is named and no report is here; `make repro` makes one")
     of = load()
+    if not of.repo.config["core"].get("remote") and not REPORT.is_file():
+        raise InputError("no remote is named and no report is here; `make repro` makes one")
     if not of.is_as_recorded(str(REPORT)):
         try:
             dvc("pull", str(REPORT), str(RESULTS / "figures"))

@@ -11,6 +11,7 @@ from stages.common.errors import InputError
 from stages.common.params import LOADER, PARAMS
 from stages.compose.composing import composed
 from stages.compose.overrides import hydra_value, key_of, parsed
+from stages.compose.record import value_of
 from stages.compose.surroundings import git as read
 from stages.compose.surroundings import refuse_while_a_run_is_on
 from stages.run import lock
@@ -33,7 +34,8 @@ def merge(branch: str) -> None:
         return
     texts = {of: read("show", f"{of}:./{PARAMS}") or "" for of in (base, ours, theirs)}
     locks = {of: (yaml.load(read("show", f"{of}:./{LOCK}") or "{}", LOADER) or {}) for of in (base, ours, theirs)}
-    overrides = united(*(overrides_of(texts[of]) for of in (base, ours, theirs)))
+    beginning = yaml.load(texts[base] or "{}", LOADER) or {}
+    overrides = united(overrides_of(texts[base]), overrides_of(texts[ours]), overrides_of(texts[theirs]), beginning)
     # git tells by its status that something conflicts, which is what is settled here; it begins no merge that would
     # overwrite a file it does not know.
     begun = subprocess.run(["git", "merge", "--no-commit", "--no-ff", theirs], capture_output=True, text=True,
@@ -74,9 +76,11 @@ def overrides_of(text: str) -> dict[str, str]:
     return {key_of(override): override for override in recorded}
 
 
-def united(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+def united(
+    base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str, str], beginning: Mapping[str, Any]
+) -> list[str]:
     """Overrides of both sides. Lists that both changed are united, less what either side took out of the common
-    beginning's; raises InputError where both changed one value."""
+    beginning's, which are its params; raises InputError where both changed one value."""
     found = []
     for key in dict.fromkeys([*ours, *theirs]):
         before, here, there = base.get(key), ours.get(key), theirs.get(key)
@@ -85,15 +89,19 @@ def united(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str
         elif here == before:
             chosen = there
         else:
-            chosen = both(key, before, here, there)
+            chosen = both(key, before, here, there, value_of(beginning, key))
         if chosen is not None:
             found.append(chosen)
     return found
 
 
-def both(key: str, before: str | None, here: str | None, there: str | None) -> str:
+def both(key: str, before: str | None, here: str | None, there: str | None, composed_before: object) -> str:
     lists: list[Any] = [None if of is None else parsed(of).value() for of in (before, here, there)]
-    if here is None or there is None or not all(of is None or isinstance(of, list) for of in lists):
+    if before is None and isinstance(composed_before, (list, Mapping)):  # what conf/ said; of learners, their names
+        lists[0] = list(composed_before)
+    is_plain = all(of is None or (isinstance(of, list) and not any(isinstance(item, (dict, list)) for item in of))
+                   for of in lists)  # fmt: skip
+    if here is None or there is None or not is_plain:
         remedy = f"agree on one, and let both branches record it with `python -m stages.compose {here or key}`"
         raise InputError(f"both sides changed {key}: {here or 'dropped'} here, {there or 'dropped'} there; {remedy}")
     old, own, other = (list(of or []) for of in lists)

@@ -1,5 +1,6 @@
 """All but the training made anew from its inputs, and compared with what is here, byte by byte."""
 
+import csv
 import io
 import re
 from collections.abc import Iterator
@@ -17,16 +18,17 @@ from stages.contract.audit import Check
 
 DRAWING = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 DIGEST = re.compile(r"\b[0-9a-f]{12,}\b")
-NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?|-?\.\d+")
+PLAIN = re.compile(r"-?\d+\.?\d*(?:[eE][-+]?\d+)?|-?\.\d+")
+NUMBER = re.compile(rf"-?\d{{1,3}}(?:,\d{{3}})+(?![\d,])(?:\.\d+)?|{PLAIN.pattern}")  # of a report, with thousands
 POINT, LAST, TINY = 0.05, 1.1e-4, 1e-6  # of a drawing; the last digit that a report tells; of numbers near 0
 FOR_RESULTS = ("data/predictions", "data/prepared", "data/tuning", "data/timings")
 
 
 def check(of: Recorded) -> Iterator[Check]:
     with ThreadPoolExecutor(2) as at_once:
-        first, second = at_once.submit(lambda: list(data(of))), at_once.submit(lambda: list(results(of)))
-        yield from first.result()
-        yield from second.result()
+        parts = [at_once.submit(list, make(of)) for make in (data, results)]
+        for part in sorted(parts, key=lambda part: part.exception() is not None):  # errors last: what was found counts
+            yield from part.result()
 
 
 def data(of: Recorded) -> Iterator[Check]:
@@ -101,19 +103,25 @@ def is_close(anew: bytes, found: bytes, path: Path) -> bool:
         return False
     first, second = anew.decode(), found.decode()
     if path.suffix == ".svg":
-        return are_near(first, second, POINT)
+        return are_near(first, second, POINT, PLAIN)
+    if path.suffix == ".csv":  # field by field: commas part them
+        rows = [list(csv.reader(io.StringIO(text))) for text in (first, second)]
+        return list(map(len, rows[0])) == list(map(len, rows[1])) and all(
+            are_near(a, b, TINY, PLAIN) for pair in zip(*rows, strict=True) for a, b in zip(*pair, strict=True)
+        )
     if path.suffix == ".html":
         drawings = ["".join(DRAWING.findall(text)) for text in (first, second)]
         is_said_alike = are_near(readable(anew), readable(found), LAST)
-        return is_said_alike and are_near(drawings[0], drawings[1], POINT)
-    return are_near(first, second, LAST if path.stem in ("report", "answer") else TINY)
+        return is_said_alike and are_near(drawings[0], drawings[1], POINT, PLAIN)
+    is_for_people = path.stem in ("report", "answer")
+    return are_near(first, second, LAST if is_for_people else TINY, NUMBER if is_for_people else PLAIN)
 
 
-def are_near(first: str, second: str, floor: float) -> bool:
+def are_near(first: str, second: str, floor: float, number: re.Pattern[str] = NUMBER) -> bool:
     """Two texts that differ in their numbers alone, and by no more than this, or than rounding makes of large ones."""
-    if len({NUMBER.sub("#", text) for text in (first, second)}) > 1 or DIGEST.findall(first) != DIGEST.findall(second):
+    if len({number.sub("#", text) for text in (first, second)}) > 1 or DIGEST.findall(first) != DIGEST.findall(second):
         return False
-    pairs = zip(NUMBER.findall(first), NUMBER.findall(second), strict=True)
+    pairs = zip(number.findall(first), number.findall(second), strict=True)
     values = [tuple(float(part.replace(",", "")) for part in pair) for pair in pairs]
     return all(abs(a - b) <= max(floor, ROUNDING * abs(a)) for a, b in values)
 

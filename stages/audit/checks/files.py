@@ -94,6 +94,10 @@ def sources(of: Recorded) -> Iterator[Check]:
             elif parts := [out for out in made if is_of(out, path) or is_of(path, out)]:
                 if of.hash_of(path) != was and all(map(of.is_as_recorded, parts)):
                     told.add(path)
+                    if stray := strays(of, path, parts):
+                        yield warns("code and inputs as run", stray[0], "what stages of dvc.yaml made, and no more",
+                                    f"{len(stray)} files that none made", "`make prune`, or delete them")  # fmt: skip
+                        continue
                     yield fails("code and inputs as run", str(LOCK), f"{path} of {short(of.hash_of(path))}, as it is",
                                 f"{stage.name} read {short(was)}", MAKE)  # fmt: skip
             elif of.hash_of(path) != was:
@@ -104,6 +108,12 @@ def sources(of: Recorded) -> Iterator[Check]:
                     yield fails(
                         "code and inputs as run", changed, expected, f"{path}: {short(of.hash_of(path))}", remedy
                     )
+
+
+def strays(of: Recorded, folder: str, made: list[str]) -> list[str]:
+    """Its files that are of no output: `make prune` removes those of cells that the grid no longer names."""
+    files = [path.as_posix() for path in of.paths_of(folder)]
+    return [file for file in files if not any(is_of(file, out) or file == out for out in made)]
 
 
 def changed_sources(of: Recorded, path: str) -> list[str]:
@@ -121,6 +131,10 @@ def outputs(of: Recorded) -> Iterator[Check]:
             if (entry.get("size", sum(sizes)), entry.get("nfiles", len(sizes))) != (sum(sizes), len(sizes)):
                 yield fails("outputs as run", str(LOCK), f"{path}: {sum(sizes)} bytes in {len(sizes)} files",
                             f"{entry.get('size')} in {entry.get('nfiles', 1)}", f"`git checkout {LOCK}`")  # fmt: skip
+            continue
+        if of.was_recorded(stage.name, path) == now and now is not None:
+            expected = f"MD5 {short(now)} of {path}, as the last commit has it"
+            yield fails("outputs as run", str(LOCK), expected, short(was), f"`git checkout {LOCK}`")
             continue
         remedy = BACK.format(path) if path in stage.cached else f"`git checkout {path}` brings it back, or `make repro`"
         if now is None and path in stage.cached and not of.blob(was).is_file():

@@ -18,36 +18,67 @@ from stages.contract.audit import Check
 
 BEFORE = "sealed before the first cell"
 SEAL = "`python -m stages.audit --seal` and commit, before the next study's first cell"
+OTHER = f"`git rm -r {statement.SEALS}` where it is of another study; {SEAL}"
 
 
 def check(of: Recorded) -> Iterator[Check]:
     sealed, why = sealed_rules(of)
+    order = order_of(of) if sealed is not None else None
     for claim in [claim["id"] for claim in artefacts.load_json(RESULTS / "claims.json")]:
         name = f"rules of {claim}"
         if sealed is None:
-            yield warns(name, str(RULES), BEFORE, f"never sealed: {why}", SEAL)
-        else:
-            yield from compared(of, claim, name, sealed)
+            yield warns(name, str(RULES), BEFORE, f"never sealed: {why}", OTHER if RULES.is_file() else SEAL)
+        elif order is not None:
+            yield from compared(of, claim, name, sealed, order)
     if sealed is not None:
         yield from around(of, sealed)
     yield from signatures()
-    if BOUND.is_file() and artefacts.load_json(BOUND)["predicate"]["study"] == of.params["dataset"]["name"]:
-        yield from all_or(
-            bound(of), "results as bound", str(BOUND), "files as the second statement has them", "the same"
-        )
+    name, expected = "results as bound", "files as the second statement has them"
+    if not BOUND.is_file():
+        yield from removed(name, expected)
+    elif why := other_study(of, BOUND):
+        yield warns(name, str(BOUND), expected, f"the statement is of {why}", OTHER)
+    else:
+        yield from all_or(bound(of), name, str(BOUND), expected, "the same")
 
 
 def sealed_rules(of: Recorded) -> tuple[Json | None, str]:
     """What the first statement says; None and why where it says nothing of this study."""
     if not RULES.is_file():
         return None, "no statement"
+    if why := other_study(of, RULES):
+        return None, f"the statement is of {why}"
     content: Json = artefacts.load_json(RULES)["predicate"]
-    if content["study"] != of.params["dataset"]["name"]:
-        return None, f"the statement is of {content['study']}"
     return content, ""
 
 
-def compared(of: Recorded, claim: str, name: str, sealed: Json) -> Iterator[Check]:
+def other_study(of: Recorded, path: Path) -> str:
+    """Which other study a statement is of; empty where it is of this one. The rules under which results were bound are
+    of another study where none of the cells that were bound lies here."""
+    study = str(artefacts.load_json(path)["predicate"]["study"])
+    if study != of.params["dataset"]["name"]:
+        return study
+    if BOUND.is_file():
+        content = artefacts.load_json(BOUND)
+        is_of_bound = path == BOUND or (content["predicate"].get("rules") or {}).get("sha256") == digest(
+            RULES, "sha256"
+        )
+        if is_of_bound and not statement.is_bound_here(content):
+            return f"a study of {study} of which no cell lies here"
+    return ""
+
+
+def removed(name: str, expected: str) -> Iterator[Check]:
+    """A second statement that was committed once and is gone; worse where it was signed and the first one stays."""
+    gone = git("log", "-1", "--format=%h", "--", str(BOUND))
+    if gone:
+        was_signed = bool(git("log", "-1", "--format=%h", "--", str(statement.signature(BOUND))))
+        is_odd = RULES.is_file() and (was_signed or statement.SIGNERS.is_file())
+        remedy = f"`git checkout {gone}~1 -- {statement.SEALS}`, or `python -m stages.audit --bind` and say why"
+        yield (fails if is_odd else warns)(name, str(BOUND), expected, f"gone since {gone}", remedy)
+
+
+def compared(of: Recorded, claim: str, name: str, sealed: Json, order: tuple[str, str, str]) -> Iterator[Check]:
     was = sealed["rules"].get(claim)
     if was is None:
         yield warns(name, str(RULES), "sealed", "never sealed: the statement does not name it", SEAL)
@@ -55,20 +86,32 @@ def compared(of: Recorded, claim: str, name: str, sealed: Json) -> Iterator[Chec
     changed = {key: value for key, value in was.items() if value_of(of.params, key) != value}
     for key, value in changed.items():
         yield fails(name, f"{PARAMS}: {key}", f"{value!r}, as sealed", f"{value_of(of.params, key)!r}: changed after",
-                    f"`git checkout {PARAMS} conf`, or, for another study, seal it anew")  # fmt: skip
+                    f"`git checkout {statement.committed_by(RULES) or 'HEAD'} -- {PARAMS} conf`, or say openly what "
+                    "changed: --seal, `make repro` and --bind anew")  # fmt: skip
     if not changed:
-        commit, first = statement.committed_by(RULES), first_cells(of)
-        if commit is None:
-            observed = "the same rules, in a statement not committed"
-            yield warns(name, str(RULES), BEFORE, observed, "commit it before the first cell")
-        elif git("rev-parse", "--is-shallow-repository") == "true":
-            yield unchecked(name, str(RULES), BEFORE, "a shallow clone does not hold what came before",
-                            "`git fetch --unshallow`")  # fmt: skip
-        elif first is not None and (first == commit or git("merge-base", "--is-ancestor", commit, first) is None):
-            observed = f"the same rules, sealed by {commit[:12]}; cells stood in {first[:12]} before"
-            yield warns(name, str(RULES), BEFORE, observed, SEAL)
-        else:
-            yield passes(name, str(RULES), BEFORE, f"sealed before, by {commit[:12]}")
+        status, observed, remedy = order
+        make = unchecked if status == "open" else warns
+        yield (
+            passes(name, str(RULES), BEFORE, observed)
+            if status == "before"
+            else make(name, str(RULES), BEFORE, observed, remedy)
+        )
+
+
+def order_of(of: Recorded) -> tuple[str, str, str]:
+    """Did the seal come `before` the cells, `after` them, or is that `open`; in words, and the remedy."""
+    commit = statement.committed_by(RULES)
+    if commit is None:
+        return "after", "the same rules, in a statement not committed", "commit it before the first cell"
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        return "open", "a shallow clone does not hold what came before", "`git fetch --unshallow`"
+    first = first_cells(of)
+    if first is not None and (first == commit or git("merge-base", "--is-ancestor", commit, first) is None):
+        return "after", f"the same rules, sealed by {commit[:12]}; cells stood in {first[:12]} before", SEAL
+    if before := statement.earlier(of, commit):
+        observed = f"sealed by {commit[:12]} before these cells; others of the same data stood in {before[:12]} before"
+        return "after", observed, "say openly what was seen of those"
+    return "before", f"sealed before, by {commit[:12]}", ""
 
 
 def first_cells(of: Recorded) -> str | None:
@@ -144,7 +187,8 @@ def by_run_cache(of: Recorded) -> Iterator[Check]:
                 yield warns("run cache", str(path), "no cell from before the seal", "it has one: the seal came after",
                             "say openly that the study was not blind")  # fmt: skip
                 return
-    yield passes("run cache", str(runs), "no cell from before the seal", "none here")
+    yield passes("run cache", str(runs), "no cell from before the seal",
+                 "none here, by the times of this copy's files")  # fmt: skip
 
 
 def bound(of: Recorded) -> Iterator[Check]:

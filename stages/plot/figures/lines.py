@@ -43,8 +43,8 @@ def performance_found(pen: Pen) -> str:
         return pen.words("headline.failed")
     (best, top), *others = means.items()
     name = "figures.performance.found" if others else "figures.performance.alone"
-    return pen.words(name, n=count(last), best=pen.words.learner(best), value=value(top),
-                     order=", ".join(pen.words.learner(other) for other, _ in others))  # fmt: skip
+    return pen.words(name, n=count(last), best=pen.words.named(best), value=value(top),
+                     order=", ".join(pen.words.named(other) for other, _ in others))  # fmt: skip
 
 
 def draw_replicates(axes: Axes, curve: Curve, pen: Pen) -> None:

@@ -19,7 +19,7 @@ def headline(of: Measured, words: Words) -> str:
     if advice.best_learner is None:
         return words("headline.failed")
     data, network = of.option("more data"), of.option("bigger network")
-    sides = _side(of, data, "missing"), _side(of, network, "unknown" if of.networks else "missing")
+    sides = _side(of, data, "missing"), _side(of, network, "unknown" if len(of.networks) > 1 else "missing")
     told = words(f"headline.{sides[0]}_{sides[1]}")
     enough, certainty = advice.simple_is_enough, advice.certainty or 1.0
     if enough and enough.probability >= certainty and len(of.results.learners) > 1:

@@ -55,13 +55,14 @@ def _both_scales(e: Evidence, of: Measured, words: Words) -> str:
     likeliest = max(e.probability_of_best or {"": 0.0}, key=lambda name: (e.probability_of_best or {}).get(name, 0.0))
     best, _, n_best = likeliest.rpartition("-")
     return words("statements.both_scales.text", learner=words.learner(learner), n=count(n_train),
-                 effect=gain(e.effect or 0), best=words.learner(best), n_best=count(int(n_best or 0)),
+                 effect=gain(e.effect or 0), best=words.named(best), n_best=count(int(n_best or 0)),
                  chance=words.chance((e.probability_of_best or {}).get(likeliest, 0.0)))  # fmt: skip
 
 
 def _small_data(e: Evidence, of: Measured, words: Words) -> str:
     first, last = (names[0] if names else "" for names in (e.order, e.final_order))
-    told = [words("statements.small_data.text", first=words.named(first), last=words.named(last),
+    name = "same" if first == last else "text"
+    told = [words(f"statements.small_data.{name}", first=words.named(first), last=words.named(last),
                   n=count(e.n_train or 0), effect=_tau(e.effect or 0))]  # fmt: skip
     for pair in e.engineered or []:
         names = {"refined": words.named(pair.engineered), "raw": words.named(pair.raw)}

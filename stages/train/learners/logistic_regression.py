@@ -57,6 +57,8 @@ class LogisticRegressionLearner(OneByOne):
         )
         complaint = fit_and_listen(model, rows.X, rows.labels)
         n_iter = int(model.n_iter_[0])
+        if complaint and n_iter >= self.config.max_iter:
+            complaint = f"not converged at max_iter={self.config.max_iter}"
         return model, Record(
             "unconverged" if complaint else "ok",
             complaint,

@@ -123,7 +123,9 @@ def fit_and_listen(model: Any, X: Any, labels: NDArray[np.int64]) -> str:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, labels)
-    complaints = [str(w.message).splitlines()[0] for w in caught if issubclass(w.category, ConvergenceWarning)]
+    complaints = [
+        str(w.message).splitlines()[0].rstrip(" :") for w in caught if issubclass(w.category, ConvergenceWarning)
+    ]
     return complaints[0] if complaints else ""
 
 
