@@ -36,17 +36,22 @@ def equal_tables(of: Measured, words: Words) -> list[Table]:
     head = [words(f"equal.{name}", confidence=level) for name in ("learner", "of", "needs", "times")]
     rows = []
     for item in of.shapes["equal_quality"]:
-        low, middle, high = (_labels(item, key, words) for key in ("low", "n_labels", "high"))
-        least, worth, most = (times(item[key]) if item[key] else NONE for key in ("times_low", "times", "times_high"))
+        needs = [_labels(item, key, words) for key in ("n_labels", "low", "high")]
+        worth = [times(item[key]) if item[key] else NONE for key in ("times", "times_low", "times_high")]
         as_good = words("equal.value", learner=words.learner(item["of"]), n=count(item["of_n_train"]),
                         value=value(item["value"]))  # fmt: skip
-        rows.append([capital(words.learner(item["learner"])), capital(as_good), f"{middle} ({words.range(low, high)})",
-                     f"{worth} ({words.range(least, most)})"])  # fmt: skip
+        rows.append([capital(words.learner(item["learner"])), capital(as_good),
+                     *(_ranged(*of_three, words) for of_three in (needs, worth))])  # fmt: skip
     by_cell = {(cell.learner, cell.n_train): cell.fit_seconds for cell in of.costs.cells}
     cost_rows = [[capital(words.learner(name)), *(seconds(by_cell[name, n]) if (name, n) in by_cell else NONE
                                                   for n in of.sizes)] for name in of.results.learners]  # fmt: skip
     costs = Table(caption=words("equal.costs"), head=[words("equal.learner"), *map(count, of.sizes)], rows=cost_rows)
     return [Table(caption=words("equal.caption", confidence=level), head=head, rows=rows), costs] if rows else [costs]
+
+
+def _ranged(middle: str, low: str, high: str, words: Words) -> str:
+    """With its interval, where that says more."""
+    return middle if low == middle == high else f"{middle} ({words.range(low, high)})"
 
 
 def _labels(item: Json, key: str, words: Words) -> str:
