@@ -1,5 +1,7 @@
 """What the same quality costs, and forecasts with their record."""
 
+from collections.abc import Sequence
+
 from stages.common.artefacts import Json
 from stages.contract.report import Table
 from stages.plot.language import NONE, Words, capital, confidence, count, seconds, value
@@ -41,7 +43,7 @@ def equal_tables(of: Measured, words: Words) -> list[Table]:
         as_good = words("equal.value", learner=words.learner(item["of"]), n=count(item["of_n_train"]),
                         value=value(item["value"]))  # fmt: skip
         rows.append([capital(words.learner(item["learner"])), capital(as_good),
-                     *(_ranged(*of_three, words) for of_three in (needs, worth))])  # fmt: skip
+                     _ranged(needs, words), _ranged(worth, words)])  # fmt: skip
     by_cell = {(cell.learner, cell.n_train): cell.fit_seconds for cell in of.costs.cells}
     cost_rows = [[capital(words.learner(name)), *(seconds(by_cell[name, n]) if (name, n) in by_cell else NONE
                                                   for n in of.sizes)] for name in of.results.learners]  # fmt: skip
@@ -49,8 +51,9 @@ def equal_tables(of: Measured, words: Words) -> list[Table]:
     return [Table(caption=words("equal.caption", confidence=level), head=head, rows=rows), costs] if rows else [costs]
 
 
-def _ranged(middle: str, low: str, high: str, words: Words) -> str:
-    """With its interval, where that says more."""
+def _ranged(of_three: Sequence[str], words: Words) -> str:
+    """A value with its interval, where that says more."""
+    middle, low, high = of_three
     return middle if low == middle == high else f"{middle} ({words.range(low, high)})"
 
 
