@@ -9,7 +9,7 @@ class CellCost(Record):
     fit_seconds: float
     system: str
     processor: str
-    instructions: str | None
+    instructions: str | None = None
     cores: int
 
 
