@@ -276,7 +276,7 @@ def test_a_cell_out_of_memory(fresh, undisturbed):
 
 def test_nan_in_training_is_a_result_that_is_told(fresh):
     setting = "{learning_rate:1e30,weight_decay:0.0,dropout:0.0,label_smoothing:0.0,wave_deviation:0.1}"
-    fresh.compose("learners=[logistic_regression,small_nn]", f"learners.small_nn.settings=[{setting}]")
+    fresh.compose("learners=[logistic_regression,small_nn]", f"learners.small_nn.settings=[{setting},{setting}]")
     done = run(fresh)
     assert done.returncode == 0, done.stdout + done.stderr
     cell = json.loads(fresh.read("data/predictions/small_nn/128/cell.json"))

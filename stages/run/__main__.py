@@ -85,7 +85,7 @@ def main() -> None:
             say(f"run: DVC's own output goes to {LOG.resolve()}")
             if before:
                 reproduce(["subsample"], log)
-            if again := sorted(retried - due()):
+            if again := sorted(retried_now() - due()):
                 say(f"run: again, as of a lower limit or lost from the cache: {', '.join(again)}")
                 reproduce(["--force", "--single-item", *again], log, warmth.environment)
             tasks = tasks_now()
