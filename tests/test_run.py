@@ -118,8 +118,11 @@ def test_half_a_lock_is_mended(tmp_path, monkeypatch):
         assert told is not None
         assert f"after {n} of {len(whole)} bytes" in told
         assert Path("dvc.lock").read_text() == whole
-    Path("dvc.lock").write_text(whole.replace("d", "other"))  # another one, not a part of it
+    Path("dvc.lock").write_text(whole.replace("cmd: d", "cmd: other"))  # another one, not a part of it
     assert lock_file.mend() is None
+    Path("dvc.lock").write_text(f"{whole}  e:\n    cmd: f\n    deps:")  # a newer one, cut where it is YAML still
+    assert "was cut" in (lock_file.mend() or "")
+    assert not Path("dvc.lock").exists()
 
 
 @pytest.mark.slow
@@ -196,8 +199,7 @@ def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_
     assert time.monotonic() - seconds < 15  # 5 and the start; how near it comes is for a benchmark
     assert not [p for p in psutil.process_iter(["cmdline"]) if "stages.train.cell" in " ".join(p.info["cmdline"] or [])]
     assert (
-        "svm with 30,000 labels: timeout: longer than train.timeout_seconds=5"
-        in clone.read("results/report.html").decode()
+        "Svm, 30,000 labels: timeout: longer than train.timeout_seconds=5" in clone.read("results/report.html").decode()
     )
 
     clone.compose("train.timeout_seconds=7")

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from ruamel.yaml import YAML
+from voluptuous import Invalid
 
 from stages.common.params import LOADER
 
@@ -21,10 +23,11 @@ DIRECTORY = ".dir"
 
 
 def loaded(path: Path = LOCK) -> dict[str, Any]:
-    """Its stages by name; none where it is no list of stages."""
+    """Its stages by name; none where it is no list of stages as DVC reads them, such as one cut after `deps:`."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
-    except (OSError, ValueError, yaml.YAMLError):
+        COMPILED_LOCKFILE_SCHEMA(content)
+    except (OSError, ValueError, yaml.YAMLError, Invalid):
         return {}
     found = content.get("stages") if isinstance(content, dict) else None
     return found if isinstance(found, dict) else {}
