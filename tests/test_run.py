@@ -206,7 +206,7 @@ def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_
     assert clone.repro() == ["guard"]
     before = {path: path.stat().st_mtime_ns for path in (clone.path / "data/timings").rglob("*.json")}
     told = run_jobs(clone)
-    assert "trying again what ran into a lower limit: train@svm-30000\n" in told
+    assert "again, as of a lower limit or lost from the cache: train@svm-30000\n" in told
     changed = {path.relative_to(clone.path / "data/timings") for path in before
                if path.stat().st_mtime_ns != before[path]}  # fmt: skip
     assert changed == {Path("svm/30000.json")}
