@@ -128,16 +128,21 @@ def compared(commit: str, at: Path) -> Receipt:
             worst = max(beyond, key=lambda of: beyond[of], default=metric)
             is_lost = files is None or learner not in now or n not in now[learner]
             statuses = {of.get((learner, n), {}).get("status") for of in infos}
-            is_late = not is_lost and "timeout" in statuses and len(statuses) > 1
-            is_other = is_lost or is_of_study or bool(beyond)
-            told: Found = (
-                "equal bits" if is_same else "timed out" if is_late else "different" if is_other else "within tolerance"
-            )
+            is_late = "timeout" in statuses and len(statuses) > 1
+            told = judged(is_same, is_lost, is_late, is_of_study or bool(beyond))
             by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
             cells.append(Replayed(learner=learner, n_train=int(n), found=told, metric=worst, apart=by,
                                   tolerance=allowed(kind, worst)))  # fmt: skip
     return Receipt(schema_version=1, commit=commit, metric=metric, machine=machine.told(), is_of_study=is_of_study,
                    versions=provenance.versions("numpy", "scikit-learn", "torch", "lightgbm"), cells=cells)  # fmt: skip
+
+
+def judged(is_same: bool, is_lost: bool, is_late: bool, is_beyond: bool) -> Found:
+    if is_same:
+        return "equal bits"
+    if is_late and not is_lost:
+        return "timed out"
+    return "different" if is_lost or is_beyond else "within tolerance"
 
 
 def made_with(infos: Mapping[tuple[str, str], Any]) -> set[tuple[object, ...]]:

@@ -65,3 +65,16 @@ class Clone:
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
+
+
+def cells_of(clone: Clone) -> list[str]:
+    """Processes of stages that run in this folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode().split("\0")
+            if (folder / "cwd").readlink() == clone.path and any(word.startswith("stages.") for word in words):
+                found.append(" ".join(words))
+        except (OSError, UnicodeDecodeError):
+            continue
+    return found

@@ -19,6 +19,7 @@ from stages.audit.checks.anew import is_close
 from stages.audit.recorded import Stage
 from stages.audit.say import fails, passes, printable
 from stages.contract.audit import Audit, Check
+from stages.replay import compared
 from tests.clones import ROOT, Clone
 
 pytestmark = pytest.mark.pipeline
@@ -253,6 +254,9 @@ def test_a_cell_that_lies_about_fails_nothing(copy):
     told = next(check for check in found.checks if check.name == "code and inputs as run")
     assert told.artefact.startswith("data/predictions/old_learner/64")
     assert "make prune" in told.remedy
+    tamper_lock_folder(copy)  # which the stray cell does not explain
+    assert audited(copy, status=1).checks[0].artefact == "dvc.lock"
+    copy("git", "checkout", "dvc.lock")
     copy("python", "-m", "stages.prune")
     assert not (copy.path / "data/predictions/old_learner").exists()
 
@@ -360,6 +364,43 @@ def test_a_strangers_replay(copy, tmp_path):
     told = stranger("python", "-m", "stages.replay", fails=True)
     assert "small_nn-128: different" in told
     assert "5 equal bits, 1 different" in told
+
+
+@pytest.mark.parametrize(
+    ("processor", "by", "status", "expected"),
+    [
+        (None, 0.0, "ok", "different"),
+        ("another", 0.0, "ok", "within tolerance"),
+        ("another", 0.1, "ok", "different"),
+        (None, 0.0, "timeout", "timed out"),
+    ],
+)
+def test_what_a_replay_says_of_other_bits(copy, monkeypatch, processor, by, status, expected):
+    """A commit whose cell has another hash, and perhaps another machine, mean or status; trained anew: what is here."""
+    results = copy.path / "results"
+    names = ("hashes.json", "costs.json", "cells.json", "curves.csv")
+    here = {name: (results / name).read_bytes() for name in names}
+    hashes, costs, cells = (json.loads(here[name]) for name in names[:3])
+    hashes["small_nn"]["128"]["predictions.npz"] = "0" * 64
+    for cell in costs["cells"]:
+        cell["processor"] = processor or cell["processor"]
+    next(cell for cell in cells if (cell["learner"], cell["n_train"]) == ("small_nn", 128))["status"] = status
+    table = [line.split(",") for line in here["curves.csv"].decode().splitlines()]
+    metric = json.loads((results / "metrics.json").read_bytes())["metric"]
+    row = next(row for row in table if row[:3] == ["small_nn", "128", metric])
+    row[3] = str(float(row[3]) + by)
+    (results / "curves.csv").write_text("\n".join(map(",".join, table)) + "\n")
+    for name, content in zip(names, (hashes, costs, cells), strict=False):
+        (results / name).write_text(json.dumps(content))
+    copy.commit("as it was")
+    for name, content in here.items():
+        (results / name).write_bytes(content)
+    monkeypatch.chdir(copy.path)
+    receipt = compared("HEAD", copy.path)
+    found = {(cell.learner, cell.n_train): cell.found for cell in receipt.cells}
+    assert found.pop(("small_nn", 128)) == expected
+    assert set(found.values()) == {"equal bits"}
+    assert receipt.is_of_study == (processor is None)
 
 
 @pytest.mark.slow

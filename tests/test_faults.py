@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.clones import CELLS, SMALL, TUNES, Clone
+from tests.clones import CELLS, SMALL, TUNES, Clone, cells_of
 from tests.test_audit import audited
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
@@ -147,19 +147,6 @@ def test_a_kill_of_dvc_while_a_cell_fits(fresh, undisturbed):
         assert cells_of(fresh) == []
         shutil.rmtree(fresh.path / "data/predictions", ignore_errors=True)
     assert_recovers(fresh, undisturbed)
-
-
-def cells_of(clone: Clone) -> list[str]:
-    """Processes of stages that run in this folder."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().decode().split("\0")
-            if (folder / "cwd").readlink() == clone.path and any(word.startswith("stages.") for word in words):
-                found.append(" ".join(words))
-        except (OSError, UnicodeDecodeError):
-            continue
-    return found
 
 
 @pytest.mark.parametrize("wait", [3.0, 8.0, 14.0])

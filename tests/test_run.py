@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import yaml
 
 from stages.run import lock as lock_file
 from stages.run import snapshot
 from stages.run.plan import Queue, Task
-from tests.clones import CELLS, SMALL, TUNES, Clone
+from tests.clones import CELLS, SMALL, TUNES, Clone, cells_of
 
 pytestmark = pytest.mark.pipeline
 DIFFERS = ("data/timings/", "results/costs.json", "results/report.")
@@ -123,6 +122,32 @@ def test_half_a_lock_is_mended(tmp_path, monkeypatch):
     Path("dvc.lock").write_text(f"{whole}  e:\n    cmd: f\n    deps:")  # a newer one, cut where it is YAML still
     assert "was cut" in (lock_file.mend() or "")
     assert not Path("dvc.lock").exists()
+    Path("dvc.lock").write_text(whole.replace("cmd: b", "cmd: newer")[: whole.index("  c:") + len("newer") - 1])
+    assert "lacked c and 0 more" in (lock_file.mend() or "")
+    assert lock_file.loaded() == {"a": {"cmd": "newer"}, "c": {"cmd": "d"}}
+    assert lock_file.mend() is None
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_what_a_kill_left_in_the_run_cache_is_taken_away(tmp_path, monkeypatch, is_own):
+    """At once in the project's own cache; in one that others share only what nobody can be writing."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project" if not is_own else tmp_path)
+    whole, half, empty = tmp_path / "cache/runs/aa/aa1", tmp_path / "cache/runs/bb/bb2", tmp_path / "cache/runs/cc/cc3"
+    for folder in (whole, half, empty):
+        folder.mkdir(parents=True)
+    (whole / ("0" * 64)).write_text("cmd: a")
+    (half / ".x.tmp").write_text("cmd:")
+    lock_file.mend_run_cache(tmp_path / "cache")
+    assert (whole / ("0" * 64)).exists()
+    assert [folder.exists() for folder in (half, empty)] == [not is_own, not is_own]
+    for path in (half / ".x.tmp", half, empty):
+        if path.exists():
+            os.utime(path, (0, 0))
+    lock_file.mend_run_cache(tmp_path / "cache")
+    assert not (half / ".x.tmp").exists()
+    assert not empty.exists()
+    assert (whole / ("0" * 64)).exists()
 
 
 @pytest.mark.slow
@@ -197,7 +222,7 @@ def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_
     seconds = time.monotonic()
     clone("python", "-m", "stages.train", "svm", "30000")
     assert time.monotonic() - seconds < 15  # 5 and the start; how near it comes is for a benchmark
-    assert not [p for p in psutil.process_iter(["cmdline"]) if "stages.train.cell" in " ".join(p.info["cmdline"] or [])]
+    assert cells_of(clone) == []
     assert (
         "Svm, 30,000 labels: timeout: longer than train.timeout_seconds=5" in clone.read("results/report.html").decode()
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,9 +57,12 @@ class Recorded:
     def _hashed(self, path: Path) -> str | None:
         if path.is_file():
             return md5(path)
-        if not path.is_dir():
-            return None
-        listed = [{"md5": md5(path / name), "relpath": name} for name in self.files_in(path)]
+        return self.hash_without(str(path), []) if path.is_dir() else None
+
+    def hash_without(self, folder: str, others: Sequence[str]) -> str:
+        """That of a folder which lacks these of its files."""
+        names = [name for name in self.files_in(Path(folder)) if f"{folder}/{name}" not in others]
+        listed = [{"md5": md5(Path(folder, name)), "relpath": name} for name in names]
         listed.sort(key=lambda entry: entry["relpath"])
         return hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest() + DIRECTORY
 

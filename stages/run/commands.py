@@ -1,12 +1,9 @@
 """DVC's own commands, run here: what they print goes to the log, what went wrong is told in one line."""
 
 import json
-import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,6 @@ from stages.run import lock
 
 LOG = Path("run.log")
 DVC = [sys.executable, "-m", "dvc"]
-RUN = re.compile(r"[0-9a-f]{64}")  # how the run cache names its files
-A_WHILE = 60.0  # seconds, longer than DVC takes to write one
 
 
 def due() -> set[str]:
@@ -64,22 +59,6 @@ def fetch(log: Any, say: Callable[[str], None]) -> None:
         dvc(["pull", "--run-cache", "--allow-missing"], log)
     except InputError as error:
         say(f"run: the remote {remote()} did not give everything ({error}); what is missing is made here")
-
-
-def mend_run_cache() -> None:
-    """Takes away what a killed DVC left in the run cache: an empty folder, over which every later DVC stumbles, and
-    files under another name than a hash. In a cache outside the project only what has lain for a minute: others may be
-    writing there."""
-    runs = cache() / "runs"
-    is_own = runs.is_relative_to(Path.cwd())
-    for folder in runs.glob("*/*/"):
-        for path in [*folder.iterdir(), folder]:
-            with suppress(OSError):  # taken by another at this moment
-                if is_own or time.time() - path.stat().st_mtime > A_WHILE:
-                    if path.is_file() and not RUN.fullmatch(path.name):
-                        path.unlink()
-                    elif path == folder and not any(folder.iterdir()):
-                        folder.rmdir()
 
 
 def cache() -> Path:

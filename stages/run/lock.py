@@ -1,13 +1,16 @@
-"""dvc.lock: what a killed DVC leaves of it, and whether the cache holds what it tells.
+"""dvc.lock and the run cache: what a killed DVC leaves of them, and whether the cache holds what dvc.lock tells.
 
 DVC rewrites it in place after every stage, so that a kill leaves half of it, or, at the border of a stage, valid YAML
 that lacks stages.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from stages.common.params import LOADER
 
 LOCK, KEPT = Path("dvc.lock"), Path(".dvc/tmp/stages.run.dvc.lock")
 DIRECTORY = ".dir"
+RUN = re.compile(r"[0-9a-f]{64}")  # how the run cache names its files
+A_WHILE = 60.0  # seconds, longer than DVC takes to write one
 
 
 def loaded(path: Path = LOCK) -> dict[str, Any]:
@@ -53,8 +58,9 @@ def keep() -> None:
 
 
 def mend() -> str | None:
-    """Puts back a dvc.lock that is but the beginning of the copy or of the committed one, or no list of stages, takes
-    one away that was cut where there is neither, and says what was done; None where it is whole, or for people."""
+    """Puts back a dvc.lock that is but the beginning of the copy or of the committed one, or no list of stages; and
+    stages of the copy that it lacks, as where DVC was killed while it wrote a newer one. Takes one away that was cut
+    where there is neither. Says what was done; None where it is whole, or for people."""
     if not LOCK.is_file():
         return None
     found = LOCK.read_bytes()
@@ -68,10 +74,27 @@ def mend() -> str | None:
             partial.write_bytes(whole)
             partial.replace(LOCK)
             return f"{LOCK} ended after {len(found):,} of {len(whole):,} bytes; it was put back from {where}"
-    if not loaded():
+    stages, kept = loaded(), loaded(KEPT)
+    if not stages:
         LOCK.unlink()
         return f"{LOCK} was cut after {len(found):,} bytes; what was made is taken from the run cache"
+    lacking = [name for name in kept if name not in stages]
+    if lacking and found.strip() != committed.strip():
+        save(kept | stages)
+        return f"{LOCK} lacked {lacking[0]} and {len(lacking) - 1} more of the last run's stages; they were put back"
     return None
+
+
+def mend_run_cache(cache: Path) -> None:
+    """Takes away what a killed DVC left in the run cache: an empty folder, over which every later DVC stumbles, and
+    files under another name than a hash. In a cache outside the project only what has lain for a minute: others may be
+    writing there."""
+    is_own = cache.is_relative_to(Path.cwd())
+    for folder in (cache / "runs").glob("*/*/"):
+        for path in [*(file for file in folder.iterdir() if not RUN.fullmatch(file.name)), folder]:
+            with suppress(OSError):  # a folder that is not empty stays; another run may be quicker
+                if is_own or time.time() - path.stat().st_mtime > A_WHILE:
+                    (path.rmdir if path == folder else path.unlink)()
 
 
 def lost(cache: Path, names: Iterable[str]) -> list[str]:

@@ -94,7 +94,7 @@ def sources(of: Recorded) -> Iterator[Check]:
             elif parts := [out for out in made if is_of(out, path) or is_of(path, out)]:
                 if of.hash_of(path) != was and all(map(of.is_as_recorded, parts)):
                     told.add(path)
-                    if stray := strays(of, path, parts):
+                    if (stray := strays(of, path, parts)) and of.hash_without(path, stray) == was:
                         yield warns("code and inputs as run", stray[0], "what stages of dvc.yaml made, and no more",
                                     f"{len(stray)} files that none made", "`make prune`, or delete them")  # fmt: skip
                         continue

@@ -74,8 +74,9 @@ def removed(name: str, expected: str) -> Iterator[Check]:
     if gone:
         was_signed = bool(git("log", "-1", "--format=%h", "--", str(statement.signature(BOUND))))
         is_odd = RULES.is_file() and (was_signed or statement.SIGNERS.is_file())
-        remedy = f"`git checkout {gone}~1 -- {statement.SEALS}`, or `python -m stages.audit --bind` and say why"
-        yield (fails if is_odd else warns)(name, str(BOUND), expected, f"gone since {gone}", remedy)
+        held = "HEAD" if git("cat-file", "-e", f"HEAD:./{BOUND}") is not None else f"{gone}~1"
+        remedy = f"`git checkout {held} -- {statement.SEALS}`, or `python -m stages.audit --bind` and say why"
+        yield (fails if is_odd else warns)(name, str(BOUND), expected, "gone", remedy)
 
 
 def compared(of: Recorded, claim: str, name: str, sealed: Json, order: tuple[str, str, str]) -> Iterator[Check]:
