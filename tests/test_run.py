@@ -128,6 +128,16 @@ def test_half_a_lock_is_mended(tmp_path, monkeypatch):
     assert lock_file.mend() is None
 
 
+@pytest.mark.parametrize(("left", "is_kept"), [("", False), ('{"write": {', False), ('{"write": {}}', True)])
+def test_half_a_list_of_who_writes_what_is_taken_away(tmp_path, monkeypatch, left, is_kept):
+    monkeypatch.chdir(tmp_path)
+    lock_file.mend_rwlock()
+    lock_file.RWLOCK.parent.mkdir(parents=True)
+    lock_file.RWLOCK.write_text(left)
+    lock_file.mend_rwlock()
+    assert lock_file.RWLOCK.exists() == is_kept
+
+
 @pytest.mark.parametrize("is_own", [True, False])
 def test_what_a_kill_left_in_the_run_cache_is_taken_away(tmp_path, monkeypatch, is_own):
     """At once in the project's own cache; in one that others share only what nobody can be writing."""
@@ -228,7 +238,7 @@ def test_a_support_vector_machine_that_takes_too_long_is_killed_named_and_tried_
     )
 
     clone.compose("train.timeout_seconds=7")
-    assert clone.repro() == ["guard"]
+    assert clone.repro() == ["guard", "plot"]  # the report tells the digest of the params
     before = {path: path.stat().st_mtime_ns for path in (clone.path / "data/timings").rglob("*.json")}
     told = run_jobs(clone)
     assert "again, as of a lower limit or lost from the cache: train@svm-30000\n" in told

@@ -68,6 +68,7 @@ def main() -> None:
         refuse_while_a_run_is_on()  # whose half-written dvc.lock would be taken for a broken one
         if mended := lock.mend():
             print(f"run: {mended}", flush=True)
+        lock.mend_rwlock()
         lock.mend_run_cache(commands.cache())
         before, retried = due(), retried_now()
         if not before and not retried:

@@ -1,10 +1,11 @@
-"""dvc.lock and the run cache: what a killed DVC leaves of them, and whether the cache holds what dvc.lock tells.
+"""What a killed DVC leaves of dvc.lock, rwlock and the run cache; and whether the cache holds what dvc.lock tells.
 
-DVC rewrites it in place after every stage, so that a kill leaves half of it, or, at the border of a stage, valid YAML
+DVC rewrites dvc.lock in place after every stage, so that a kill leaves half of it, or, at the border of a stage, valid YAML
 that lacks stages.
 """
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from voluptuous import Invalid
 from stages.common.params import LOADER
 
 LOCK, KEPT = Path("dvc.lock"), Path(".dvc/tmp/stages.run.dvc.lock")
+RWLOCK = Path(".dvc/tmp/rwlock")
 DIRECTORY = ".dir"
 RUN = re.compile(r"[0-9a-f]{64}")  # how the run cache names its files
 A_WHILE = 60.0  # seconds, longer than DVC takes to write one
@@ -83,6 +85,16 @@ def mend() -> str | None:
         save(kept | stages)
         return f"{LOCK} lacked {lacking[0]} and {len(lacking) - 1} more of the last run's stages; they were put back"
     return None
+
+
+def mend_rwlock() -> None:
+    """Takes away DVC's list of who writes what where a kill left half of it, which no later DVC could read."""
+    try:
+        json.loads(RWLOCK.read_text(encoding="utf-8"))
+    except OSError:
+        pass
+    except ValueError:
+        RWLOCK.unlink(missing_ok=True)
 
 
 def mend_run_cache(cache: Path) -> None:
