@@ -1,7 +1,7 @@
 """What a killed DVC leaves of dvc.lock, rwlock and the run cache; and whether the cache holds what dvc.lock tells.
 
-DVC rewrites dvc.lock in place after every stage, so that a kill leaves half of it, or, at the border of a stage, valid YAML
-that lacks stages.
+DVC rewrites dvc.lock in place after every stage, so that a kill leaves half of it, or, at the border of a stage, valid
+YAML that lacks stages.
 """
 
 import hashlib
