@@ -12,9 +12,16 @@ import pytest
 from sklearn.datasets import load_iris
 
 from stages.compose import composing
+from stages.publish import __main__ as publish
 from tests.clones import ROOT, Clone
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+WORDS = {
+    "supported": "holds",
+    "refuted": "does not hold",
+    "inconclusive": "undecided",
+    "not tested": "not tested",
+}  # of verdicts
 HOSTILE = 'what, "they" said; é / 50 %'
 
 
@@ -53,6 +60,23 @@ def test_the_answer_that_is_told_is_that_of_the_recorded_study(page):
     told = [f"{data[key]:+.4f}".replace("0.", ".") for key in ("median", "low80", "high80")]
     assert [number for number in told if number not in text] == []
     assert f"{-network:.3f}".replace("0.", ".") in text
+
+
+def test_what_is_told_of_all_studies_is_what_the_kept_ones_say(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert Path("docs/studies/README.md").read_text(encoding="utf-8") == publish.told()
+    front = Path("README.md").read_text(encoding="utf-8")
+    assert front == publish.fronted(front)
+    verdicts = {path.parent.name: json.loads(path.read_text()) for path in Path("docs/studies").glob("*/claims.json")}
+    for study, claims in verdicts.items():
+        column = (
+            next(line for line in front.splitlines() if f"[{study}]" in line)
+            .split("|")
+            .index(f" [{study}](docs/studies/{study}/report.md) ")
+        )
+        for claim in claims:
+            row = next(line for line in front.splitlines() if line.startswith(f"| {claim['statement']} |"))
+            assert WORDS[claim["verdict"]] in row.split("|")[column]
 
 
 @pytest.mark.slow

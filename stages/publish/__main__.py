@@ -2,8 +2,8 @@
 
     python -m stages.publish NAME
 
-docs/studies/README.md gets the table of the chapter's statements against all studies: one study proves nothing about a
-chapter.
+docs/studies/README.md, and README.md between its two marks, get the table of the chapter's statements against all
+studies: one study proves nothing about a chapter.
 """
 
 import argparse
@@ -19,6 +19,8 @@ from stages.common.errors import InputError
 from stages.plot.language import Words
 
 STUDIES = Path("docs/studies")
+FRONT = Path("README.md")
+MARKS = ("<!-- python -m stages.publish writes from here -->\n", "<!-- to here -->\n")
 KEPT = (
     "report.md",
     "report.json",
@@ -48,14 +50,42 @@ def main() -> None:
     overrides = params.raw("compose.overrides")
     artefacts.save_json(folder / "how.json", {"overrides": list(overrides), "scale": params.raw("scale.name")})
     artefacts.save_text(STUDIES / "README.md", told())
+    front = FRONT.read_text(encoding="utf-8") if FRONT.is_file() else ""
+    if all(mark in front for mark in MARKS):
+        artefacts.save_text(FRONT, fronted(front))
     print(f"publish: {folder} written; {STUDIES / 'README.md'} tells all studies")
+
+
+def fronted(page: str) -> str:
+    """The project's first page, with today's table between its marks."""
+    before, first, rest = page.partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    return before + first + "\n".join(statements("docs/studies/")) + "\n" + last + after
+
+
+def statements(root: str) -> list[str]:
+    """The table of the chapter's statements (rows) against all kept studies (columns), as Markdown.
+
+    `root`: from the page that it stands in to the studies, such as `docs/studies/`.
+    """
+    claims = {path.parent.name: artefacts.load_json(path) for path in sorted(STUDIES.glob("*/claims.json"))}
+    words = Words("en")
+    lines = ["| the chapter says | " + " | ".join(f"[{name}]({root}{name}/report.md)" for name in claims) + " |"]
+    lines += ["|---|" + "---|" * len(claims)]
+    named = {claim["id"]: claim["statement"] for of_study in claims.values() for claim in of_study}
+    for key, statement in named.items():
+        told_of: list[dict[str, Any]] = [
+            next((claim for claim in of_study if claim["id"] == key), {}) for of_study in claims.values()
+        ]
+        lines.append(f"| {statement} | " + " | ".join(_verdict(claim, words) for claim in told_of) + " |")
+    return lines
 
 
 def told() -> str:
     """All kept studies side by side, as Markdown."""
+    words = Words("en")
     folders = sorted(path.parent for path in STUDIES.glob("*/claims.json"))
     summaries = {folder.name: artefacts.load_json(folder / "metrics.json") for folder in folders}
-    claims = {folder.name: artefacts.load_json(folder / "claims.json") for folder in folders}
     how = {folder.name: artefacts.load_json(folder / "how.json") for folder in folders}
     answers = {folder.name: artefacts.load_json(folder / "report.json")["answer"]["headline"] for folder in folders}
     lines = [
@@ -64,16 +94,7 @@ def told() -> str:
         "Written by `python -m stages.publish`. One study proves nothing about a chapter; these are all that are kept.",
         "",
     ]
-    lines += ["| the chapter says | " + " | ".join(f"[{name}]({name}/report.md)" for name in claims) + " |"]
-    lines += ["|---|" + "---|" * len(claims)]
-    statements = {claim["id"]: claim["statement"] for of_study in claims.values() for claim in of_study}
-    words = Words("en")
-    for key, statement in statements.items():
-        row = [
-            _verdict(next((claim for claim in of_study if claim["id"] == key), {}), words)
-            for of_study in claims.values()
-        ]
-        lines.append(f"| {statement} | " + " | ".join(row) + " |")
+    lines += statements("")
     lines += [
         "",
         "| study | labels | judged by | best with most labels | answer | composed with |",
