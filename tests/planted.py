@@ -57,7 +57,8 @@ def write(of: Planted, defaults: Path, language: str = "en", **advice: object) -
     return {
         "grid": {"learners": list(of.curves), "sizes": list(of.sizes)},
         "evaluate": content["evaluate"] | {"claims": claims}, "advice": content["advice"] | advice,
-        "dataset": {"metric": "accuracy"}, "plot": {"language": language, "colors": {}}, "compose": {"sha256": None},
+        "dataset": {"metric": "accuracy"}, "plot": {"language": language, "colors": {}},
+        "compose": {"sha256": "x0", "overrides": ["dataset.target=it's"]},
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import re
+import shlex
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ import stages
 from stages.evaluate.__main__ import main as evaluate
 from stages.plot.__main__ import main as plot
 from stages.plot.language import STRINGS, Words, joined
+from stages.plot.story import tables
 from tests.planted import Planted, power, write
 
 SIZES = (512, 1024, 2048, 4096, 8192, 16384)
@@ -134,18 +136,43 @@ def test_where_both_pay(page_of):
     page = page_of(Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS))
     assert page.texts["headline"] == "More labels and a bigger network will both probably help."
     assert page.verdicts["both_scales"] == "supported"
+    first, second = re.findall(r"should bring a gain of (\S+) in Accuracy", page.texts["sentence"])
+    truth = power([SIZES[0], 2 * SIZES[-1]], 0.05, 0.2, 0.45)[1] - BOTH[-1][-1]
+    assert abs(number(first) - truth) < 0.005
+    assert number(second) > 0.0025
+    rows = {row[0].split(",")[0].split(" (")[0]: gains(row) for row in page.tables["ways-table"][1:] if "twice" in
+            row[0].lower()}  # fmt: skip
+    both = rows["Twice the labels and twice the large network"]
+    assert both[0] > max(rows["Twice the labels"][0], rows["A network twice as large as the large network"][0])
+    assert "512 to 16,384 labels measured" in page.texts["holds"]
+    step = re.findall(r"[+\N{MINUS SIGN}]\d\.\d{4}", page.texts["bigger_network"])
+    assert list(map(number, step[:2])) == pytest.approx([BOTH[i + 1][-1] - BOTH[i][-1] for i in (0, 1)], abs=0.005)
 
 
 def test_where_neither_pays(page_of):
     page = page_of(Planted(SIZES, {"simple": FLAT, **networks([0.9] * 6, [0.9] * 6, [0.9] * 6)}, NETWORKS))
     assert page.texts["headline"] == "Neither more labels nor a bigger network is likely to help."
     assert page.verdicts["bigger_network"] == "refuted"
+    assert page.verdicts["small_network"] == "supported"
+    for told in re.findall(r"should bring a gain of (\S+) in Accuracy", page.texts["sentence"]):
+        assert abs(number(told)) < 0.0025
+    chances = re.findall(r"is (less than )?(\d+)\N{NO-BREAK SPACE}%[;.]", page.texts["sentence"])
+    assert len(chances) >= 2
+    assert all(int(chance) <= 20 for _, chance in chances)
+    small = re.findall(r"[+\N{MINUS SIGN}]\d\.\d{4}", page.texts["small_network"])
+    assert number(small[0]) == pytest.approx(0.1, abs=0.005)
 
 
 def test_where_it_cannot_be_told(page_of):
     wild = Planted(SIZES, {"simple": FLAT, **networks(RISING, RISING, RISING)}, NETWORKS, spread=0.03, n_test=300)
     page = page_of(wild)
-    assert "cannot be told yet" in page.texts["headline"]
+    assert page.texts["headline"].endswith("Whether more labels do cannot be told yet.")
+    (row,) = [row for row in page.tables["ways-table"][1:] if row[0].startswith("Twice the labels, for")]
+    _, low, high = gains(row)
+    assert low < 0.0025 < high
+    chance, *_ = re.findall(r"the least worth having, is (\d+)\N{NO-BREAK SPACE}%", page.texts["sentence"])
+    assert 20 <= int(chance) <= 80
+    assert page.verdicts["both_scales"] == "inconclusive"
 
 
 def test_where_the_simple_learner_is_enough(page_of):
@@ -169,13 +196,23 @@ def test_where_the_best_is_no_network(page_of):
 def test_one_learner(page_of):
     page = page_of(Planted(SIZES, {"simple": RISING}))
     assert page.texts["headline"] == "More labels will probably help. A bigger network was not studied."
-    assert set(page.verdicts.values()) <= {"not tested", "refuted", "inconclusive"}
+    told = {name for name, verdict in page.verdicts.items() if verdict != "not tested"}
+    assert told == {"plateau"}
+    assert page.verdicts["plateau"] == "refuted"
+    truth = power([SIZES[0], 2 * SIZES[-1]], 0.05, 0.3, 0.4)[1] - RISING[-1]
+    (row,) = [row for row in page.tables["ways-table"][1:] if row[0].startswith("Twice the labels, for simple")]
+    assert gains(row)[1] <= truth <= gains(row)[2]
+    assert "network" not in page.texts["sentence"]
 
 
 def test_one_size(page_of):
     page = page_of(Planted((512,), {"simple": [0.8], **networks([0.8], [0.85], [0.9])}, NETWORKS))
-    assert page.texts["headline"].startswith("Whether a bigger network helps") or "too small" in page.texts["headline"]
+    told = "Whether a bigger network helps cannot be told yet. Too few sizes were run to tell of more labels."
+    assert page.texts["headline"] == told
     assert page.verdicts["plateau"] == "not tested"
+    assert page.verdicts["bigger_network"] == "supported"
+    assert "512 labels" in page.texts["bigger_network"]
+    assert not [row for row in page.tables.get("ways-table", [])[1:] if row[0].startswith("Twice the labels")]
 
 
 def test_no_fit_at_all(page_of):
@@ -238,6 +275,72 @@ def test_every_number_of_the_tables_is_that_of_the_results(page_of, language):
             assert list(map(number, shown_number)) == pytest.approx(
                 [evidence[key] for key in ("effect", "low", "high")], abs=5.1e-5
             )
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_number_of_the_other_tables_and_of_the_cards_is_that_of_the_results(page_of, language):
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS), language)
+    shapes, costs = (json.loads(Path(f"results/{name}.json").read_text()) for name in ("shapes", "costs"))
+    overtakes = page.tables["table-2"][1:]
+    assert len(overtakes) == len(shapes["overtakes"]) > 0
+    for row, item in zip(overtakes, shapes["overtakes"], strict=True):
+        ends = [item[key] or item["largest"] for key in ("low", "high")]
+        middle = [] if item["n_labels"] == item["smallest"] else [item["n_labels"] or item["largest"]]
+        assert numbers(row[2]) == [*middle, *ends]
+    equal = page.tables["equal-table-1"][1:]
+    assert len(equal) == len(shapes["equal_quality"]) > 0
+    for row, item in zip(equal, shapes["equal_quality"], strict=True):
+        of_n, of_value = numbers(row[1])
+        assert (of_n, of_value) == (item["of_n_train"], pytest.approx(item["value"], abs=5.1e-5))
+        needed = [item[key] if item[key] is not None else item["largest"] for key in ("n_labels", "low", "high")]
+        assert numbers(row[2]) == (needed if len(set(numbers(row[2]))) > 1 else needed[:1])
+        worth = [item[key] for key in ("times", "times_low", "times_high") if item[key]]
+        for told, expected in zip(numbers(row[3]), worth, strict=False):
+            assert told == pytest.approx(expected, abs=0.051 if expected < 10 else 0.51)
+    seconds = {(cell["learner"], cell["n_train"]): cell["fit_seconds"] for cell in costs["cells"]}
+    shown = [number(cell) for row in page.tables["equal-table-2"][1:] for cell in row[1:]]
+    in_order = [seconds[learner, n] for learner in ("simple", *NETWORKS) for n in SIZES]
+    assert shown == pytest.approx(in_order, abs=0.51)
+    with Path("results/forecast.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "forecast" and row["metric"] == "accuracy"]
+    by_learner = itertools.groupby(rows, key=lambda row: row["learner"])
+    for row, (_, points) in zip(page.tables["forecast-table-1"][1:], by_learner, strict=True):
+        expected = [float(point[key]) for point in points for key in ("predicted", "low80", "high80")]
+        assert [x for cell in row[1:] for x in numbers(cell)] == pytest.approx(expected, abs=5.1e-5)
+    record = [table for name, table in page.tables.items() if name.startswith("forecast-table")][-1][1:]
+    for row, grade in zip(record, shapes["backtests"], strict=True):
+        errors = [grade["mean_log_error"], grade["last_value_log_error"]]
+        assert [number(cell) for cell in row[1:3]] == pytest.approx(errors, abs=5.1e-5)
+        assert sorted(numbers(row[3])) == sorted([grade["covered80"], grade["n_forecasts"]])
+    claims = {claim["id"]: claim["evidence"] for claim in json.loads(Path("results/claims.json").read_text())}
+    steps = [test["gain"] for test in claims["bigger_network"]["tests"]]
+    told_steps = re.findall(r"[+\N{MINUS SIGN}]\d\.\d{4}", page.texts["bigger_network"])[: len(steps)]
+    assert list(map(number, told_steps)) == pytest.approx(steps, abs=5.1e-5)
+    learners = {cell["learner"]: cell for cell in json.loads(Path("results/cells.json").read_text())}
+    assert {number(row[1]) for row in page.tables["cells-table"][1:]} == set(SIZES)
+    assert len(page.tables["cells-table"]) == 1 + len(SIZES) * len(learners)
+
+
+def numbers(text: str) -> list[float]:
+    return [number(found) for found in re.findall(r"\d[\d,]*\.?\d*", text)]
+
+
+def test_the_study_can_be_made_again_as_the_page_says(page_of):
+    page_of(Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS))
+    told = json.loads(Path("results/report.json").read_text())["commands"]
+    composing = next(shlex.split(line) for line in told if "stages.compose" in line)
+    assert composing == ["python", "-m", "stages.compose", "--reset", "dataset.target=it's"]
+    assert all(line in Path("results/report.md").read_text() for line in told)
+
+
+def test_of_many_classes_the_page_tells_the_first(page_of, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_CLASSES", 1)
+    page = page_of(Planted(SIZES, {"simple": FLAT, **networks(*BOTH)}, NETWORKS))
+    with Path("results/classes.csv").open() as file:
+        names = list(dict.fromkeys(row["class"] for row in csv.DictReader(file)))
+    assert len(names) == 2
+    assert {row[0] for row in page.tables["classes-table"][1:]} == {names[0]}
+    assert "the first 1 of 2 classes" in page.texts["classes-table"]
 
 
 def test_every_sentence_stands_in_both_languages_with_the_same_numbers_put_in():

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from stages.contract.report import Report, Table
+from stages.contract.report import Holds, Picture, Report, Table
 from stages.plot.figures.all import ALL, Drawn
 from stages.plot.figures.looks import css
 from stages.plot.language import SPACE, Words, columns, confidence, value
 from stages.plot.story.measured import Measured
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-WIDTH, LINES = 80, 12  # of the terminal's answer
+WIDTH, LINES = 80, 9  # of the terminal's answer, under which the report's path and the next command stand
 ORDER = ("supported", "refuted", "inconclusive", "not tested")
 
 
@@ -27,12 +27,12 @@ def html(report: Report, words: Words, drawn: Mapping[str, Drawn]) -> str:
 
 
 def markdown(report: Report, words: Words) -> str:
-    """For pull requests: the answer, ways, statements, the picture and the table of means."""
+    """For pull requests: what the page says, but for classes, columns and cells one by one."""
     answer = report.answer
     lines = [f"# {_plain(report.title)}", _plain(report.studied), f"**{_plain(answer.headline)}**",
              *map(_plain, answer.sentences), *map(_plain, answer.interval)]  # fmt: skip
     lines += [f"## {words('headings.holds')}",
-              "\n".join(f"- {_plain(item.what)}: {_plain(item.text)}" for item in answer.holds)]  # fmt: skip
+              _listed(answer.holds)]  # fmt: skip
     for name, listed in (("run.marked", report.marked), ("data.warnings", report.warnings)):
         if listed:
             lines += [f"## {words(name)}", "\n".join(f"- {_plain(line)}" for line in listed)]
@@ -41,14 +41,44 @@ def markdown(report: Report, words: Words) -> str:
         _table(report.ways.table) if report.ways.table.rows else words("ways.none"),
         *map(_plain, report.ways.notes),
     ]
-    first = report.pictures[0]
-    lines += [f"## {words('headings.picture')}", f"![{_plain(first.found)}](figures/{first.name}.svg)"]
-    told = (f"- {s.symbol} **{s.word}**: {_plain(s.title)} {_plain(s.text)}" for s in report.statements)
-    lines += [f"## {words('headings.statements')}", "\n".join(told)]
-    lines += [f"## {words('headings.equal')}", *map(_plain, report.equal), *map(_table, report.equal_tables)]
-    lines += [f"## {words('headings.forecast')}", *map(_plain, report.forecast), *map(_table, report.forecast_tables)]
+    if report.ways.prices_of_labels:
+        lines += [f"### {words('ways.price')}", _table(report.ways.prices_of_labels)]
+    pictures = {picture.name: picture for picture in report.pictures}
+    own = [name for name in pictures if name not in ALL]
+    lines += _figures(["decision"], pictures)
+    lines += [f"## {words('headings.picture')}", *_figures(["performance", "heat_map"], pictures)]
+    told = (f"- {s.symbol} **{s.word}**: {_plain(f'{s.title} {s.text} {s.number}'.strip())}" for s in report.statements)
+    lines += [f"## {words('headings.statements')}", "\n".join(told), _plain(report.statements_note)]
+    lines += [f"## {words('headings.equal')}", *map(_plain, report.equal), *_figures(["equal_quality"], pictures),
+              *map(_table, report.equal_tables)]  # fmt: skip
+    lines += [f"## {words('headings.forecast')}", *map(_plain, report.forecast), *_figures(["forecast"], pictures),
+              *map(_table, report.forecast_tables)]  # fmt: skip
     lines += [f"## {words('headings.tables')}", *map(_table, report.tables)]
+    lines += _figures(["error", "compute", *own], pictures)
+    lines += [f"## {words('headings.data')}", _listed(report.data)]
+    lines += [f"## {words('headings.run')}", *map(_plain, report.run), _table(report.run_tables[0])]
+    lines += [f"### {words('run.again')}", _block(report.commands)]
+    lines += [f"## {words('headings.glossary')}", _listed(report.glossary)]
+    lines += [f"## {words('headings.cite')}", _plain(report.cite)]
     return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _block(commands: list[str]) -> str:
+    """Fenced by more backticks than any name in it has in a row."""
+    told = "\n".join(commands)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", told)), default=0))
+    return f"{fence}bash\n{told}\n{fence}"
+
+
+def _listed(items: list[Holds]) -> str:
+    return "\n".join(f"- {_plain(item.what)}: {_plain(item.text)}" for item in items)
+
+
+def _figures(names: list[str], pictures: Mapping[str, Picture]) -> list[str]:
+    """Those of them that were drawn, each with its title and what it shows."""
+    drawn = [pictures[name] for name in names if name in pictures]
+    return [line for of in drawn
+            for line in (f"![{_plain(of.title)}](figures/{of.name}.svg)", _plain(of.found))]  # fmt: skip
 
 
 def _table(table: Table) -> str:
@@ -64,7 +94,7 @@ def _plain(text: str) -> str:
 
 
 def terminal(of: Measured, report: Report, words: Words) -> str:
-    """At most 12 lines of 80 columns: the answer, who is best, what it holds for, verdicts counted, marks."""
+    """Lines of 80 columns: the answer, who is best, what it holds for (cut where it is long), verdicts, marks."""
     counted = {verdict: sum(s.verdict == verdict for s in report.statements) for verdict in ORDER}
     told = ", ".join(f"{words.section('verdicts')[verdict]['word']}:{SPACE}{n}" for verdict, n in counted.items() if n)
     holds = "; ".join(item.text for item in report.answer.holds[:2])
@@ -76,12 +106,15 @@ def terminal(of: Measured, report: Report, words: Words) -> str:
             metric=of.metric, low=value(best["low"]), high=value(best["high"]),
             confidence=confidence(of.summary["confidence"]),
         ))  # fmt: skip
-    paragraphs += [words("terminal.holds", text=holds), words("terminal.verdicts", text=told)]
+    after = [words("terminal.verdicts", text=told)]
     n_marked = sum(bool(cell.marks) for cell in of.cells)
     if n_marked:
-        paragraphs.append(words("terminal.marked", n=str(n_marked), all=str(len(of.cells))))
-    lines = [line for text in paragraphs for line in _wrapped(text)]
-    return "\n".join(lines[:LINES]) + "\n"
+        after.append(words("terminal.marked", n=str(n_marked), all=str(len(of.cells))))
+    first, last = ([line for text in texts for line in _wrapped(text)] for texts in (paragraphs, after))
+    held = _wrapped(words("terminal.holds", text=holds))
+    room = max(1, LINES - len(first) - len(last))
+    shown = held if len(held) <= room else [*held[: room - 1], f"{held[room - 1][: WIDTH - 2]} …"]
+    return "\n".join([*first, *shown, *last][:LINES]) + "\n"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -10,8 +10,10 @@ COLOR = r"^#[0-9a-f]{6}$"
 
 
 class Composed(Section):
-    """What `plot` reads of `compose`: the digest of params.yaml, None where DVC composed it for an experiment."""
+    """What `plot` reads of `compose`: the overrides of conf/ that make this study, and the digest of params.yaml, None
+    where DVC composed it for an experiment."""
 
+    overrides: list[str]
     sha256: str | None
 
 

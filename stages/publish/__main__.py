@@ -22,6 +22,7 @@ STUDIES = Path("docs/studies")
 FRONT = Path("README.md")
 MARKS = ("<!-- python -m stages.publish writes from here -->\n", "<!-- to here -->\n")
 KEPT = (
+    "report.html",
     "report.md",
     "report.json",
     "curves.csv",
@@ -30,6 +31,7 @@ KEPT = (
     "claims.json",
     "metrics.json",
     "advice.json",
+    "performance.csv",
 )
 
 
@@ -47,6 +49,8 @@ def main() -> None:
     shutil.copytree(FIGURES, folder / "figures", ignore=shutil.ignore_patterns("*.png"))
     for kept in KEPT:
         shutil.copy(RESULTS / kept, folder / kept)
+    page = (folder / "report.html").read_text(encoding="utf-8")  # which links to the project's first folder
+    artefacts.save_text(folder / "report.html", page.replace('href="../', 'href="../../../'))
     overrides = params.raw("compose.overrides")
     artefacts.save_json(folder / "how.json", {"overrides": list(overrides), "scale": params.raw("scale.name")})
     artefacts.save_text(STUDIES / "README.md", told())

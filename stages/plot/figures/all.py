@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from stages.contract.report import Picture
-from stages.plot.figures import comparisons, lines, multiples
+from stages.plot.figures import comparisons, compute, lines, multiples
 from stages.plot.figures.drawing import MORE, NARROW, STYLE, WIDE, Pen, families, inline, png_of, svg_of
 from stages.plot.figures.looks import looks_of
 from stages.plot.language import Words, capital
@@ -26,7 +26,7 @@ ALL: dict[str, tuple[Draw, Found]] = {
     "equal_quality": (comparisons.equal_quality, comparisons.equal_quality_found),
     "forecast": (multiples.forecast, multiples.forecast_found),
     "error": (lines.error, lines.error_found),
-    "compute": (lines.compute, lines.compute_found),
+    "compute": (compute.compute, compute.compute_found),
 }
 
 

@@ -3,17 +3,23 @@
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from stages.common.artefacts import Json
 from stages.plot.figures.drawing import Pen, folded, size_axis
 from stages.plot.figures.looks import ACCENT, INK, SOFT
 from stages.plot.language import NONE, capital, confidence, short, value
 from stages.plot.story.answer import headline
 from stages.plot.story.forecasts import equal_quality as sentence_of
-from stages.plot.story.forecasts import simple_of
+from stages.plot.story.forecasts import larger_of, simple_of
 
 
 def equal_quality(pen: Pen) -> Figure:
-    """A row per learner: labels that it needs, with the interval; an arrow where it goes beyond the sizes studied."""
-    items = [item for item in pen.of.shapes["equal_quality"] if item["of"] == simple_of(pen.of)]
+    """A row per learner: labels that it needs, with the interval; an arrow where it goes beyond the sizes studied.
+
+    Above what matches the simple learner's best, below a line the networks that match the next larger one's.
+    """
+    alike = [item for item in pen.of.shapes["equal_quality"] if item["of"] == simple_of(pen.of)]
+    larger = larger_of(pen.of)
+    items = [*alike, *larger]
     figure, (axes,) = pen.blank(max(0.35, 0.13 * len(items) + 0.25))
     for y, item in enumerate(reversed(items)):
         look, largest = pen.looks[item["learner"]], item["largest"]
@@ -23,9 +29,13 @@ def equal_quality(pen: Pen) -> Figure:
             axes.plot([middle], [y], marker=look.marker, markersize=7, color=look.color)
         if not item["high"]:
             axes.plot([largest], [y], marker=">", markersize=7, color=look.color)
-    if items:
-        axes.axvline(items[0]["of_n_train"], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set_yticks(range(len(items)), [_named(pen, item["learner"]) for item in reversed(items)], parse_math=False)
+    if alike:
+        axes.plot([alike[0]["of_n_train"]] * 2, [len(larger) - 0.5, len(items) - 0.4], color=SOFT, linewidth=1,
+                  linestyle=(0, (4, 3)))  # fmt: skip
+    if alike and larger:
+        axes.axhline(len(larger) - 0.5, color=SOFT, linewidth=0.8)
+    named = [*(capital(pen.looks[item["learner"]].label) for item in alike), *(_as_larger(pen, i) for i in larger)]
+    axes.set_yticks(range(len(items)), [_folded(name, pen) for name in reversed(named)], parse_math=False)
     for tick, item in zip(axes.get_yticklabels(), reversed(items), strict=True):
         tick.set_color(pen.looks[item["learner"]].color)
     axes.set_ylim(-0.6, max(0.6, len(items) - 0.4))
@@ -37,7 +47,14 @@ def equal_quality(pen: Pen) -> Figure:
 
 
 def equal_quality_found(pen: Pen) -> str:
-    return pen.words("figures.equal_quality.found", sentence=" ".join(sentence_of(pen.of, pen.words)))
+    name = "larger" if larger_of(pen.of) else "found"
+    return pen.words(f"figures.equal_quality.{name}", sentence=" ".join(sentence_of(pen.of, pen.words)),
+                     confidence=confidence(pen.of.summary["confidence"]))  # fmt: skip
+
+
+def _as_larger(pen: Pen, item: Json) -> str:
+    names = {"learner": pen.words.learner(item["learner"]), "of": pen.words.named(item["of"])}
+    return pen.words("figures.equal_quality.as", **names)
 
 
 def heat_map(pen: Pen) -> Figure:

@@ -1,15 +1,15 @@
-"""Lines: the chapter's picture beside the chapter's own sketch, error against labels and against compute, forecasts."""
+"""Lines: the chapter's picture beside the chapter's own sketch, and error against labels."""
 
 import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from stages.plot.figures.drawing import Pen, draw_curve, fit_height, name_ends, note, plain_y, size_axis
 from stages.plot.figures.looks import GRID, NETWORKS, SOFT, TRADITIONAL
-from stages.plot.language import capital, count, short, value
+from stages.plot.language import capital, confidence, count, short, value
 from stages.plot.results import Curve
 from stages.plot.story.forecasts import simple_of
 
@@ -43,8 +43,13 @@ def performance_found(pen: Pen) -> str:
         return pen.words("headline.failed")
     (best, top), *others = means.items()
     name = "figures.performance.found" if others else "figures.performance.alone"
-    return pen.words(name, n=count(last), best=pen.words.named(best), value=value(top),
-                     order=", ".join(pen.words.named(other) for other, _ in others))  # fmt: skip
+    found = pen.words(name, n=count(last), best=pen.words.named(best), value=value(top),
+                      order=", ".join(pen.words.named(other) for other, _ in others))  # fmt: skip
+    return f"{found} {_bands(pen)}"
+
+
+def _bands(pen: Pen) -> str:
+    return pen.words("figures.performance.bands", confidence=confidence(pen.of.summary["confidence"]))
 
 
 def draw_replicates(axes: Axes, curve: Curve, pen: Pen) -> None:
@@ -144,7 +149,7 @@ def error(pen: Pen) -> Figure:
     for curve in curves:
         draw_curve(axes, curve, pen.looks[curve.learner])
     size_axis(axes, pen.of.sizes, pen.words("figures.performance.x"), pen.layout.is_narrow)
-    _log_error(axes, curves, pen)
+    log_error(axes, curves, pen)
     leave_room(figure, pen)
     name_ends(axes, [(curve.learner, curve.mean[-1]) for curve in curves], pen.looks, pen.layout.is_narrow)
     note(figure, pen.words("figures.performance.chance", chance=value(pen.of.results.chance["error"])))
@@ -157,40 +162,9 @@ def error_found(pen: Pen) -> str:
     if not last:
         return pen.words("headline.failed")
     lowest, best = min(last)
-    return pen.words(
-        "figures.error.found", n=count(pen.of.sizes[-1]), value=value(lowest), best=pen.words.learner(best)
-    )
-
-
-def compute(pen: Pen) -> Figure:
-    """Each point bears its number of labels where there is room: the first and the last of a line."""
-    figure, (axes,) = pen.blank()
-    curves = pen.of.results.curves("error", "train_flops")
-    for curve in curves:
-        draw_curve(axes, curve, pen.looks[curve.learner], has_ends=False)
-    axes.set_xscale("log")
-    axes.set_xlabel(pen.words("figures.compute.x"))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _power(x)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    _log_error(axes, curves, pen)
-    leave_room(figure, pen)
-    for curve in curves:
-        sizes = [row["n_train"] for row in pen.of.results.rows if row["learner"] == curve.learner
-                 and row["metric"] == "error" and row["mean"] and row["train_flops"]]  # fmt: skip
-        for i in sorted({0, len(curve.x) - 1}):
-            axes.annotate(short(int(sizes[i])), (curve.x[i], curve.mean[i]), xytext=(0, -14 if i else 5), ha="center",
-                          textcoords="offset points", color=pen.looks[curve.learner].color)  # fmt: skip
-    name_ends(axes, [(curve.learner, curve.mean[-1]) for curve in curves], pen.looks, pen.layout.is_narrow)
-    return figure
-
-
-def compute_found(pen: Pen) -> str:
-    points = [(y, curve.learner, x) for curve in pen.of.results.curves("error", "train_flops")
-              for x, y in zip(curve.x, curve.mean, strict=True)]  # fmt: skip
-    if not points:
-        return pen.words("headline.failed")
-    lowest, best, flops = min(points)
-    return pen.words("figures.compute.found", value=value(lowest), best=pen.words.learner(best), flops=f"{flops:.1e}")
+    n = count(pen.of.sizes[-1])
+    found = pen.words("figures.error.found", n=n, value=value(lowest), best=pen.words.learner(best))
+    return f"{found} {_bands(pen)}"
 
 
 def leave_room(figure: Figure, pen: Pen) -> None:
@@ -199,12 +173,7 @@ def leave_room(figure: Figure, pen: Pen) -> None:
                            bottom=0.19, top=0.92)  # fmt: skip
 
 
-def _power(x: float) -> str:
-    """1e12 as 10¹²."""
-    return "10" + str(round(np.log10(x))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def _log_error(axes: Axes, curves: list[Curve], pen: Pen) -> None:
+def log_error(axes: Axes, curves: list[Curve], pen: Pen) -> None:
     axes.set_yscale("log")
     means, bands = _values(curves)
     fit_height(axes, means, bands, is_log=True)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from stages.plot.figures.drawing import Pen, draw_curve, fit_height, size_axis
-from stages.plot.language import short
+from stages.plot.language import confidence, short
 from stages.plot.results import Row
 
 
@@ -17,7 +17,7 @@ def from_half(pen: Pen) -> list[Row]:
 
 
 def forecast_found(pen: Pen) -> str:
-    told = [pen.words("figures.forecast.found")]
+    told = [pen.words("figures.forecast.found", confidence=confidence(pen.of.summary["confidence"]))]
     return " ".join([*told, pen.words("figures.forecast.half")] if from_half(pen) else told)
 
 

@@ -24,6 +24,11 @@ def equal_quality(of: Measured, words: Words) -> list[str]:
     )]  # fmt: skip
 
 
+def larger_of(of: Measured) -> list[Json]:
+    """Of every network but the largest, the labels that it needs to match the next larger one at its best."""
+    return [item for item in of.shapes["equal_quality"] if item["of"] in of.networks]
+
+
 def simple_of(of: Measured) -> str:
     """Whose best the others are compared with."""
     return next((str(item["of"]) for item in of.shapes["equal_quality"] if item["of"] not in of.networks), "")

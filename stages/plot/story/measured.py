@@ -25,7 +25,7 @@ PROMISES = Path(__file__).parents[1] / "promises.json"  # see benchmarks/README.
 class Measured:
     """summary: metrics.json; shapes: shapes.json; classes: rows of classes.csv; promises: how often a told probability
     came true on outside curves, by how much was told; code: SHA-256 of each step's; params: of params.yaml,
-    as composed."""
+    as composed; overrides: of conf/, with which it was composed."""
 
     card: Dataset
     cells: list[MeasuredCell]
@@ -39,6 +39,7 @@ class Measured:
     promises: list[Json]
     code: Mapping[str, str]
     params: str
+    overrides: list[str]
 
     @property
     def metric(self) -> str:
@@ -79,6 +80,7 @@ def load(words: Words) -> Measured:
         frozenset((cell.learner, cell.n_train) for cell in cells if cell.marks),
         summary["metric"], label, summary["chance"], summary["constant"],
     )  # fmt: skip
+    composed = params.load(Composed, "compose")
     classes: list[Any] = artefacts.load_csv(RESULTS / "classes.csv")
     return Measured(
         load_records(PREPARED / "dataset.json", Dataset), cells,
@@ -87,5 +89,5 @@ def load(words: Words) -> Measured:
         summary, artefacts.load_json(RESULTS / "shapes.json"), results, classes,
         artefacts.load_json(PROMISES)["bins"],
         {step: provenance.code_digest(Path("stages", step)) for step in STEPS},
-        str(params.load(Composed, "compose").sha256 or "").removeprefix("x"),
+        str(composed.sha256 or "").removeprefix("x"), composed.overrides,
     )  # fmt: skip

@@ -1,15 +1,23 @@
 """The whole report, section by section."""
 
+import shlex
+
 from stages.contract.report import Holds, Picture, Report
 from stages.plot.language import Words
 from stages.plot.story import answer, forecasts, statements, tables, ways
 from stages.plot.story.measured import Measured
 
-COMMANDS = (
-    "git clone REPOSITORY && cd FOLDER",
-    "make repro",
-    "source .venv/bin/activate && python -m stages.audit",
-)
+
+def commands(of: Measured) -> list[str]:
+    """What makes this study again, whatever is composed in the clone; an experiment of DVC has its params beside it."""
+    composed = shlex.join(["python", "-m", "stages.compose", "--reset", *of.overrides])
+    return [
+        "git clone REPOSITORY && cd FOLDER",
+        "make install && source .venv/bin/activate",
+        *([composed] if of.params else []),
+        "python -m stages.run",
+        "python -m stages.audit",
+    ]
 
 
 def report_of(of: Measured, words: Words, pictures: list[Picture]) -> Report:
@@ -27,5 +35,5 @@ def report_of(of: Measured, words: Words, pictures: list[Picture]) -> Report:
         forecast=forecasts.forecast(of, words), forecast_tables=forecasts.forecast_tables(of, words),
         tables=tables.tables(of, words), classes=tables.classes(of, words), data=tables.data(of, words),
         columns=tables.columns(of, words), run=tables.run(of, words), run_tables=tables.run_tables(of, words),
-        commands=list(COMMANDS), glossary=glossary, cite=words("cite.text"), pictures=pictures,
+        commands=commands(of), glossary=glossary, cite=words("cite.text"), pictures=pictures,
     )  # fmt: skip

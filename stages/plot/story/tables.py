@@ -11,6 +11,7 @@ from stages.plot.story.measured import STEPS, Measured
 
 SHOWN = 16  # digits of a digest
 MOST_COLUMNS = 200  # of the user's table that the page names
+MOST_CLASSES = 50  # that the page tells one by one
 
 
 def tables(of: Measured, words: Words) -> list[Table]:
@@ -42,16 +43,22 @@ def _cell(row: Row | None, words: Words) -> str:
 
 
 def classes(of: Measured, words: Words) -> Table:
-    """One row per class, metric and learner."""
+    """One row per class, metric and learner; of many classes the first alone, so that the page stays small."""
     by_cell = {(row["class"], row["metric"], row["learner"], int(row["n_train"])): row for row in of.classes}
-    keys = dict.fromkeys((row["class"], row["metric"], row["learner"]) for row in of.classes)
+    names = list(dict.fromkeys(row["class"] for row in of.classes))
+    shown = set(names[:MOST_CLASSES])
+    keys = dict.fromkeys((row["class"], row["metric"], row["learner"]) for row in of.classes if row["class"] in shown)
     rows = []
     for name, metric, learner in keys:
         told = (by_cell.get((name, metric, learner, n)) for n in of.sizes)
         rows.append([name, words.told(metric.replace("_", " ")), capital(words.learner(learner)),
                      *(value(number(row["mean"])) if row and row["mean"] else NONE for row in told)])  # fmt: skip
     head = [words(f"tables.{name}") for name in ("class", "metric", "learner")]
-    return Table(caption=words("tables.classes_caption"), head=[*head, *map(count, of.sizes)], rows=rows)
+    is_cut = len(names) > MOST_CLASSES
+    caption = words("tables.classes_cut", n=count(MOST_CLASSES), all=count(len(names)))
+    return Table(
+        caption=caption if is_cut else words("tables.classes_caption"), head=[*head, *map(count, of.sizes)], rows=rows
+    )
 
 
 def overtakes(of: Measured, words: Words) -> Table:
