@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +59,27 @@ def test_a_missing_a_broken_and_a_cut_file_are_refused(idx):
         fashion_mnist.from_idx(idx)
     path.with_name(f"{path.name}.gz").write_bytes(b"no gzip")
     with pytest.raises(InputError, match="cannot be read"):
+        fashion_mnist.from_idx(idx)
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_no_more_is_read_than_the_largest_file_holds(idx, is_packed, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "MOST", 60_000)
+    path = idx / "train-images-idx3-ubyte"
+    assert fashion_mnist.read_idx(path).shape == (60, 28, 28)  # 47,056 bytes
+    path.with_name(f"{path.name}.gz").unlink()
+    write_idx(path, np.zeros((20_000, 28, 28), "u1"), is_packed)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"holds more than the 60,000 bytes of .*; fetch it anew"):
+        fashion_mnist.read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000  # of 15,680,000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("header", [b"", b"\0\0\x08\x02\0\0", b"\0\0\x08\x04" + b"\x00\x01\0\0" * 4])
+def test_a_header_that_is_cut_or_tells_of_2_to_the_64_bytes_is_refused(idx, header):
+    (idx / "t10k-labels-idx1-ubyte").write_bytes(header)
+    with pytest.raises(InputError, match="cut short"):
         fashion_mnist.from_idx(idx)
 
 

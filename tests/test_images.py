@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from stages.common.errors import InputError
 from stages.compose import composing
@@ -126,6 +126,14 @@ def cut(path: Path) -> Path:
     return found
 
 
+def with_a_long_comment(path: Path) -> Path:
+    found = folder(path, *drawn())
+    comment = PngImagePlugin.PngInfo()
+    comment.add_text("comment", "0" * 2_000_000, zip=True)  # Pillow unpacks one million characters at most
+    Image.fromarray(X[0]).save(found / "class 1" / "0001.png", pnginfo=comment)
+    return found
+
+
 def empty_class(path: Path) -> Path:
     found = folder(path, *drawn())
     (found / "third").mkdir()
@@ -155,6 +163,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty class": (empty_class, "holds no images"),
     "broken image": (broken, r"0001.png cannot be read as an image \(.*\); mend it or remove it"),
     "cut image": (cut, r"0001.png cannot be read as an image \(.*\); mend it or remove it"),
+    "long comment": (with_a_long_comment, r"0001.png cannot be read as an image \(Decompressed data too large"),
     "one class": (lambda p: folder(p, X, Y * 0), r"one class only \('class 0'\)"),
     "rare class": (lambda p: folder(p, X, np.r_[[2] * 9, Y[9:]]), "the class 'class 2' has 9 images"),
     "few images": (lambda p: folder(p, X[:99], Y[:99]), "99 images; at least 100"),

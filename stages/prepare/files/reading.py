@@ -16,11 +16,12 @@ from stages.common.errors import InputError
 from stages.prepare.files.database import Rows, literal, quoted
 from stages.prepare.files.delimited import header, opened_as_bytes, read_csv
 from stages.prepare.files.values import settled, trimmed, with_zones_in_utc, without
-from stages.prepare.packed import check_gzip, check_room
+from stages.prepare.packed import LABEL, check_bytes, check_gzip, check_room
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 MEMORY = "800MB"  # of DuckDB; what does not fit goes to disk
 MIN_ROWS = 100
+VARYING = re.compile("VARCHAR|JSON|VARIANT|GEOMETRY")  # types whose values are of any length
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 Settings = dict[str, str | bool | int | float | list[str]]
 
@@ -85,9 +86,12 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, missing: Se
     # The reader renames columns that differ by case alone; the schema has them as they stand in the file.
     schema = f"SELECT name FROM parquet_schema({literal(path)}) WHERE num_children IS NULL"
     names = [str(row[0]) for row in connection.execute(schema).fetchall()]
-    told = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(path)})").fetchone()
-    check_room(path, int(told[0] or 0) * len(names) if told else 0)
+    # Of the row groups, which is what is read: the file's own number of rows may be any.
+    told = connection.execute(f"SELECT sum(row_group_num_rows) FROM parquet_metadata({literal(path)})").fetchone()
+    check_room(path, int(told[0] or 0) if told else 0)
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
+    texts = [f"c{i}" for i, row in enumerate(described) if VARYING.match(row[1])]
+    check_bytes(path, _bytes_of_texts(connection, path, f"{reader} AS t({aliases})", texts), "save it as .csv")
     words = ", ".join(map(quoted, missing))
     values = ", ".join(
         f"CASE WHEN c{i} IN ({words}) THEN NULL ELSE c{i} END AS c{i}" if row[1] == "VARCHAR" else f"c{i}"
@@ -95,6 +99,17 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path, missing: Se
     )
     connection.execute(f"CREATE TABLE rows AS SELECT {values} FROM {reader} AS t({aliases})")
     return names
+
+
+def _bytes_of_texts(connection: duckdb.DuckDBPyConnection, path: Path, rows: str, texts: Sequence[str]) -> int:
+    """Bytes of all texts beyond LABEL each, counted while they stream by: a dictionary holds once what rows repeat."""
+    beyond = [f"coalesce(sum(greatest(strlen(CAST({text} AS VARCHAR)) - {LABEL}, 0)), 0)" for text in texts]
+    try:
+        found = connection.execute(f"SELECT {' + '.join(['0', *beyond])} FROM {rows}").fetchone()
+    except duckdb.OutOfMemoryException:
+        what = f"{path} of {path.stat().st_size:,} bytes has a page or a text that takes more than {MEMORY} to read"
+        raise InputError(f"{what}; write it with smaller row groups and texts if you trust it") from None
+    return int(found[0]) if found else 0
 
 
 def _check_names(names: list[str], path: Path) -> None:

@@ -6,6 +6,7 @@ whichever is there. The images are put in order, so that the same ones give the 
 
 import gzip
 import hashlib
+import math
 import zlib
 from pathlib import Path
 
@@ -25,6 +26,7 @@ OPENML = 40996
 SHA256 = "6aaa24bfc61324af6024f43fdeff98efb44fb244ecddf9ec30cec6a275b71247"  # of images and labels, in order
 CLASSES = ["T-shirt or top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 SIDE = 28
+MOST = 16 + 60_000 * SIDE * SIDE  # bytes of the largest file, the training images
 
 
 def load(_: Source) -> Table:
@@ -64,17 +66,24 @@ def from_idx(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array of an idx file, plain or gzipped: two zero bytes, 8 for uint8, the number of axes, their lengths."""
+    """The array of an idx file, plain or gzipped: two zero bytes, 8 for uint8, the number of axes, their lengths.
+
+    Raises InputError where it is missing, no such file, or holds more than MOST bytes, of which it reads no more.
+    """
     packed = path.with_name(f"{path.name}.gz")
     if not path.is_file() and not packed.is_file():
         raise InputError(f"{path}[.gz] is missing; all four idx files of Fashion-MNIST are needed")
     try:
-        content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
+        with path.open("rb") if path.is_file() else gzip.open(packed) as file:
+            content = file.read(MOST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{packed} cannot be read: {error}") from None
+    if len(content) > MOST:
+        raise InputError(f"{path} holds more than the {MOST:,} bytes of Fashion-MNIST's largest file; fetch it anew")
     n_axes = content[3] if len(content) > 3 else 0
-    shape = np.frombuffer(content[4 : 4 + 4 * n_axes], ">u4")
-    if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * n_axes + shape.prod():
+    lengths = content[4 : 4 + 4 * n_axes]
+    shape = np.frombuffer(lengths[: len(lengths) // 4 * 4], ">u4").tolist()
+    if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * n_axes + math.prod(shape):
         raise InputError(f"{path} is no idx file of bytes, or cut short; fetch it anew")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
 

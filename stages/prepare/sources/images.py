@@ -14,7 +14,7 @@ from stages.common.artefacts import Json
 from stages.common.errors import InputError
 from stages.common.features import Features
 from stages.contract.dataset import Column
-from stages.prepare.packed import check_zip
+from stages.prepare.packed import check_bytes, check_zip
 from stages.prepare.params import Asked
 from stages.prepare.sizes import study_of
 from stages.prepare.tables import Table
@@ -139,11 +139,12 @@ def _read_folder(
 def _header(file: Path) -> tuple[str, tuple[int, int]]:
     try:
         with Image.open(file) as image:
-            mode, size = image.mode, image.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            mode, size, n_bands = image.mode, image.size, len(image.getbands())
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{file} cannot be read as an image ({_one_line(error)}); mend it or remove it") from None
     if mode.startswith(("I", "F")):  # would be clipped at 255
         raise InputError(f"{file} has more than 8 bits a channel (mode {mode}); save it with brightness from 0 to 255")
+    check_bytes(file, size[0] * size[1] * n_bands, "scale it down")
     return mode, size
 
 
