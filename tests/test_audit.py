@@ -19,7 +19,7 @@ from stages.audit.checks.anew import is_close
 from stages.audit.recorded import Stage
 from stages.audit.say import fails, passes, printable
 from stages.contract.audit import Audit, Check
-from stages.replay import compared
+from stages.replay import Replayed, compared, status_of
 from tests.clones import ROOT, Clone
 
 pytestmark = pytest.mark.pipeline
@@ -401,6 +401,21 @@ def test_what_a_replay_says_of_other_bits(copy, monkeypatch, processor, by, stat
     assert found.pop(("small_nn", 128)) == expected
     assert set(found.values()) == {"equal bits"}
     assert receipt.is_of_study == (processor is None)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["equal bits", "within tolerance"], 0),
+        (["equal bits", "timed out"], 2),
+        (["timed out"], 2),
+        (["timed out", "different"], 1),
+    ],
+)
+def test_a_replay_that_did_not_compare_a_cell_does_not_say_that_all_are_equal(found, expected):
+    cells = [Replayed(learner="a", n_train=n, found=of, metric="error", apart=0, tolerance=0)
+             for n, of in enumerate(found, 1)]  # fmt: skip
+    assert status_of(cells) == expected
 
 
 @pytest.mark.slow
