@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
+from stages.common.errors import InputError
 from stages.compose import composing
 from stages.publish import __main__ as publish
 from tests.clones import ROOT, Clone
@@ -60,6 +61,18 @@ def test_the_answer_that_is_told_is_that_of_the_recorded_study(page):
     told = [f"{data[key]:+.4f}".replace("0.", ".") for key in ("median", "low80", "high80")]
     assert [number for number in told if number not in text] == []
     assert f"{-network:.3f}".replace("0.", ".") in text
+
+
+def test_a_kept_study_outlives_a_publish_that_lacks_something(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["publish", "kept"])
+    for name in publish.KEPT:
+        for folder in ("results", "docs/studies/kept"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            Path(folder, name).write_text("")
+    with pytest.raises(InputError, match="results/figures is missing"):
+        publish.main()
+    assert Path("docs/studies/kept/report.md").exists()
 
 
 def test_what_is_told_of_all_studies_is_what_the_kept_ones_say(monkeypatch):

@@ -41,7 +41,7 @@ def main() -> None:
     name: str = parser.parse_args().name
     if not re.fullmatch(r"[a-z0-9_]+", name):
         raise InputError(f"{name!r} is no name of a study; use a-z, 0-9 and _")
-    missing = [kept for kept in KEPT if not (RESULTS / kept).is_file()]
+    missing = [kept for kept in (*KEPT, FIGURES.name) if not (RESULTS / kept).exists()]
     if missing:
         raise InputError(f"{RESULTS / missing[0]} is missing; run `dvc repro` first")
     folder = STUDIES / name
