@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import yaml
@@ -22,16 +22,19 @@ from stages.common.errors import InputError
 from stages.common.params import LOADER, PARAMS
 from stages.compose.record import differences, value_of
 from stages.compose.surroundings import git
+from stages.run import lock
 
 MOST = 12  # of one kind that are told
 
 
 @dataclass(frozen=True)
 class Side:
-    """What a commit, or the folder here, holds of a study. read: the text of a path, None where there is none."""
+    """What a commit, or the folder here, holds of a study. read: the text of a path, None where there is none; lock: by
+    stage, what dvc.lock says of it."""
 
     name: str
     read: Callable[[str], str | None]
+    lock: Mapping[str, Any]
 
     def json(self, path: str) -> Any:
         return json.loads(self.read(path) or "null")
@@ -49,7 +52,7 @@ def main() -> None:
     parser.add_argument("after", metavar="REV", nargs="?", help="another; default: what lies here")
     arguments = parser.parse_args()
     before = side(arguments.before)
-    after = side(arguments.after) if arguments.after else Side("here", here)
+    after = side(arguments.after) if arguments.after else Side("here", lock.here, lock.whole())
     for path in ("results/metrics.json", "results/curves.csv"):
         if after.read(path) is None:
             raise InputError(f"{after.name}: {path} is missing; run `make repro` first")
@@ -75,20 +78,21 @@ def compared(before: Side, after: Side) -> dict[str, list[str]]:
 
 
 def side(revision: str) -> Side:
-    """Raises InputError where there is no such commit, or no study in it."""
+    """Raises InputError where there is no such commit, no study in it, or one whose dvc.lock was cut."""
     found = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if found is None:
         raise InputError(f"{revision!r} is no commit here; `git log` lists them")
     commit = found
     name = revision if revision == commit[: len(revision)] else f"{revision} ({commit[:12]})"
-    of = Side(name, lambda path: git("show", f"{commit}:./{path}"))
-    if of.read("results/curves.csv") is None:
+    read = partial(text_at, commit)
+    if read("results/curves.csv") is None:
         raise InputError(f"{revision}: the commit holds no results/curves.csv; commit the results of a run")
-    return of
+    remedy = f"compare with another commit, or `git checkout {revision}`, `make repro`, and commit {lock.LOCK}"
+    return Side(name, read, lock.whole(read, name, remedy))
 
 
-def here(path: str) -> str | None:
-    return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else None
+def text_at(commit: str, path: str) -> str | None:
+    return git("show", f"{commit}:./{path}")
 
 
 def params(before: Side, after: Side) -> Iterator[str]:
@@ -99,8 +103,7 @@ def params(before: Side, after: Side) -> Iterator[str]:
 
 
 def dependencies(of: Side) -> dict[str, str]:
-    stages = of.yaml("dvc.lock").get("stages", {})
-    return {dep["path"]: dep.get("md5", "") for stage in stages.values() for dep in stage.get("deps", [])}
+    return {dep["path"]: dep.get("md5", "") for stage in of.lock.values() for dep in stage.get("deps", [])}
 
 
 def code(before: Side, after: Side) -> Iterator[str]:

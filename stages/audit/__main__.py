@@ -14,13 +14,14 @@ from pathlib import Path
 from stages.audit import against, crate, replay, statement
 from stages.audit.causes import ordered
 from stages.audit.checks import anew, cells, data, files, history, rules
-from stages.audit.recorded import LOCK, LOCK_BACK, BrokenLock, Recorded, load
+from stages.audit.recorded import LOCK, BrokenLock, Recorded, load
 from stages.audit.say import UNCHECKED, could, fails, printable, unchecked
 from stages.common import artefacts
 from stages.common.artefacts import RESULTS
 from stages.common.command import run
 from stages.common.errors import InputError
 from stages.contract.audit import SCHEMA, Audit, Check, Verdict
+from stages.run.lock import LOCK_BACK
 
 EVIDENCE = RESULTS / "audit.json"
 EXIT = {"pass": 0, "fail": 1, "could not check": UNCHECKED}

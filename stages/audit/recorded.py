@@ -8,17 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from stages.common.errors import InputError
-from stages.common.params import LOADER, PARAMS, read_yaml
+from stages.common.params import PARAMS, read_yaml
 from stages.compose.record import value_of
 from stages.compose.surroundings import git, refuse_while_a_run_is_on
+from stages.run import lock
 
-LOCK, PIPELINE = Path("dvc.lock"), Path("dvc.yaml")
-LOCK_BACK = f"`git checkout {LOCK}`, then `make repro`"
+LOCK, PIPELINE = lock.LOCK, Path("dvc.yaml")
 DIRECTORY = ".dir"  # how DVC's hash of a folder ends
 
 
@@ -106,8 +105,7 @@ class Recorded:
 
     @cached_property
     def _committed(self) -> Mapping[str, Any]:
-        content = yaml.load(git("show", f"HEAD:./{LOCK}") or "{}", LOADER)
-        return content.get("stages", {}) if isinstance(content, dict) else {}
+        return lock.parsed(git("show", f"HEAD:./{LOCK}") or "")
 
     def is_run(self, stage: str) -> bool:
         """Whether a stage's outputs and params are here as dvc.lock tells."""
@@ -151,12 +149,9 @@ def load() -> Recorded:
             raise Unchecked(f"{path} is missing; run from the project's folder")
     if not LOCK.is_file():
         raise Unchecked(f"{LOCK} is missing: nothing has been run; run `make repro`, or `git checkout {LOCK}`")
-    try:
-        content = read_yaml(LOCK)
-        assert isinstance(content, dict)
-        assert isinstance(content["stages"], dict)
-    except (InputError, AssertionError, KeyError):
-        raise BrokenLock from None
+    entries = lock.loaded()
+    if not entries:
+        raise BrokenLock
     try:
         repo = Repo(".")
         stages = stages_of(repo)
@@ -166,14 +161,14 @@ def load() -> Recorded:
             raise BrokenLock from None
         remedy = "see what it says; `git checkout` brings a file back, `git init` makes a repository"
         raise Unchecked(f"DVC cannot read the study: {told}; {remedy}") from None
-    return Recorded(repo, stages, content["stages"])
+    return Recorded(repo, stages, entries)
 
 
 class BrokenLock(Unchecked):
     """dvc.lock is no list of stages."""
 
     def __init__(self) -> None:
-        super().__init__(f"{LOCK} is half a file, or none; {LOCK_BACK}")
+        super().__init__(f"{LOCK} is half a file, or none; {lock.LOCK_BACK}")
 
 
 def stages_of(repo: Repo) -> list[Stage]:

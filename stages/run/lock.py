@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from ruamel.yaml import YAML
 from voluptuous import Invalid
 
+from stages.common import artefacts
+from stages.common.artefacts import RESULTS
+from stages.common.errors import InputError
 from stages.common.params import LOADER
 
 LOCK, KEPT = Path("dvc.lock"), Path(".dvc/tmp/stages.run.dvc.lock")
+LOCK_BACK = f"`git checkout {LOCK}`, then `make repro`"
 RWLOCK = Path(".dvc/tmp/rwlock")
 DIRECTORY = ".dir"
 RUN = re.compile(r"[0-9a-f]{64}")  # how the run cache names its files
@@ -30,14 +34,63 @@ A_WHILE = 60.0  # seconds, longer than DVC takes to write one
 
 
 def loaded(path: Path = LOCK) -> dict[str, Any]:
-    """Its stages by name; none where it is no list of stages as DVC reads them, such as one cut after `deps:`."""
+    """Its stages by name; none where there is no such file, or none as DVC reads it."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+        return parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Stages by name; none where this is no list of stages as DVC reads them, such as one cut after `deps:`."""
+    try:
+        content = yaml.load(text, LOADER)
         COMPILED_LOCKFILE_SCHEMA(content)
-    except (OSError, ValueError, yaml.YAMLError, Invalid):
+    except (ValueError, yaml.YAMLError, Invalid):
         return {}
     found = content.get("stages") if isinstance(content, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def here(path: str) -> str | None:
+    """The text of a file; None where there is none. Of a broken one, its bytes as far as they are text."""
+    return Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).is_file() else None
+
+
+def whole(read: Callable[[str], str | None] = here, where: str = "here", remedy: str = LOCK_BACK) -> dict[str, Any]:
+    """Stages by name, of a study whose texts `read` gives by path, None where there is none; no stages where neither a
+    lock nor results are. Raises InputError, which says where, of a lock that is broken, or that was cut at the border
+    of a stage: what lies beside it in results/ is of no stage that it tells of."""
+    text, results = read(str(LOCK)), read(str(RESULTS / "hashes.json"))
+    if text is None and results is None:
+        return {}
+    stages = parsed(text or "")
+    if not stages:
+        raise InputError(f"{where}: {LOCK} is half a file, or none; {remedy}")
+    told = {out["path"] for entry in stages.values() for out in entry.get("outs", [])}
+    lacking = [path for path in cells_of(results or "") if path not in told]
+    lacking += [path for path in results_of(read("dvc.yaml") or "") if path not in told and read(path) is not None]
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise InputError(f"{where}: {LOCK} was cut: it tells nothing of {lacking[0]}{more}; {remedy}")
+    return stages
+
+
+def cells_of(hashes: str) -> Iterator[str]:
+    """Folders of the predictions that the text of a results/hashes.json tells of; none where it is broken."""
+    with suppress(ValueError, AttributeError):
+        for learner, of_learner in json.loads(hashes).items():
+            yield from (str(artefacts.cell_path(learner, int(n))) for n in of_learner)
+
+
+def results_of(pipeline: str) -> Iterator[str]:
+    """Paths in results/ that the text of a dvc.yaml declares; none where it is broken."""
+    with suppress(yaml.YAMLError, AttributeError):
+        for stage in (yaml.load(pipeline, LOADER) or {}).get("stages", {}).values():
+            for out in [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]:
+                path = out if isinstance(out, str) else next(iter(out))
+                if path.startswith(f"{RESULTS}/"):
+                    yield path
 
 
 def save(stages: dict[str, Any]) -> None:

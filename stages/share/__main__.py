@@ -7,17 +7,20 @@ python -m stages.share merge BRANCH   both sides' learners and sizes, without tr
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import webbrowser
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from stages.audit.checks import files
-from stages.audit.recorded import load
-from stages.common.artefacts import RESULTS
+from stages.audit.recorded import Recorded, load
+from stages.common.artefacts import FIGURES, RESULTS
 from stages.common.command import run
 from stages.common.errors import InputError
+from stages.run import lock
 from stages.share.merge import merge
 
 REPORT = RESULTS / "report.html"
@@ -63,7 +66,7 @@ def remote(url: str, endpoint: str | None) -> None:
         except OSError as error:
             raise InputError(f"{place} cannot be made: {error.strerror}; name a folder that you may write to") from None
     dvc("remote", "add", "--default", "--force", NAME, place)
-    dvc("remote", "modify", NAME, "verify", "true")  # else DVC trusts the hashes of what it pulls
+    dvc("remote", "modify", NAME, "verify", "true")
     if endpoint:
         dvc("remote", "modify", NAME, "endpointurl", endpoint)
     print(
@@ -72,19 +75,19 @@ def remote(url: str, endpoint: str | None) -> None:
 
 
 def push() -> None:
-    """Raises InputError where the cache holds other bytes than the study's: DVC would push them."""
+    """Raises InputError where dvc.lock was cut, or the cache holds other bytes than the study's, which DVC would
+    push."""
     of = load()
     if not of.repo.config["core"].get("remote"):
         raise InputError("no remote is named; `python -m stages.share remote URL` does")
+    lock.whole()
     wrong = [check for check in [*files.complete(of), *files.cached(of)] if check.status == "FAIL"]
     if wrong:
         first = wrong[0]
         raise InputError(
             f"{first.artefact}: {first.observed}, not {first.expected}; {first.remedy}; nothing was pushed"
         )
-    odb = of.repo.cloud.get_remote_odb()
-    if gone := [path for named, path in files.blobs(of).items() if not of.blob(named).is_file()
-                and not odb.exists(named)]:  # fmt: skip
+    if gone := files.lost(of):
         raise InputError(f"{gone[0]}: neither the cache nor the remote holds it; `dvc commit {gone[0]}` where it lies "
                          "here as recorded, else `make repro`; nothing was pushed")  # fmt: skip
     dvc("push", "--run-cache", shown=True)
@@ -98,10 +101,7 @@ def show(with_browser: bool) -> None:
     if not of.repo.config["core"].get("remote") and not REPORT.is_file():
         raise InputError("no remote is named and no report is here; `make repro` makes one")
     if not of.is_as_recorded(str(REPORT)):
-        try:
-            dvc("pull", str(REPORT), str(RESULTS / "figures"))
-        except InputError as error:
-            raise InputError(f"{error}; `make repro` makes the report anew") from None
+        fetch(of)
         of = load()
         if not of.is_as_recorded(str(REPORT)):
             raise InputError(f"{REPORT} is not the committed one; `dvc checkout --force {REPORT}`")
@@ -110,12 +110,31 @@ def show(with_browser: bool) -> None:
         print("share: no browser here; open that file")
 
 
+def fetch(of: Recorded) -> None:
+    """The report and its figures. Raises InputError where dvc.lock does not tell of them, or the remote lacks them."""
+    if all(path != str(REPORT) for _, path, _ in of.outs()):
+        lock.whole()
+        raise InputError(f"{lock.LOCK} tells of no {REPORT}; `make repro` makes one")
+    places = [str(REPORT), str(FIGURES)]
+    try:
+        dvc("pull", *places)
+    except InputError as error:
+        gone = []
+        with suppress(Exception):  # of a remote that cannot be reached, DVC's own line tells
+            gone = [path for path in files.lost(of) if path.startswith(tuple(places))]
+        if not gone:
+            raise InputError(f"{error}; `make repro` makes the report anew") from None
+        more = f", nor {len(gone) - 1} more" if len(gone) > 1 else ""
+        raise InputError(f"{gone[0]}: neither the cache nor the remote holds it{more}; `make share` where the study "
+                         "ran, or `make repro` makes it anew") from None  # fmt: skip
+
+
 def dvc(*arguments: str, shown: bool = False) -> None:
-    """Raises InputError with DVC's own line where it fails."""
+    """Raises InputError with what DVC says where it fails."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise InputError(f"`dvc {arguments[0]}` failed: {(told or [done.stderr.strip()])[0]}")
+        reason = re.search("^ERROR.*", done.stderr, re.MULTILINE | re.DOTALL)  # what it lists stands below
+        raise InputError(f"`dvc {arguments[0]}` failed: {reason[0] if reason else done.stderr}")
     if shown:
         print(f"share: {(done.stdout.strip() or 'nothing new').splitlines()[-1]}")
 

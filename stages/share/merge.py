@@ -23,7 +23,7 @@ SETTLED = (str(PARAMS), str(LOCK), "results/")  # what is made anew of both side
 
 def merge(branch: str) -> None:
     """Leaves the merge ready: `make repro`, then `git commit`. Raises InputError, and the tree as it was, where people
-    must settle something."""
+    must settle something, or a side's dvc.lock was cut."""
     refuse_while_a_run_is_on()
     theirs = revision(branch)
     if git("status", "--porcelain", "--untracked-files=no"):
@@ -33,7 +33,8 @@ def merge(branch: str) -> None:
         print(f"share: {branch} holds nothing new")
         return
     texts = {of: read("show", f"{of}:./{PARAMS}") or "" for of in (base, ours, theirs)}
-    locks = {of: (yaml.load(read("show", f"{of}:./{LOCK}") or "{}", LOADER) or {}) for of in (base, ours, theirs)}
+    locks = [lock.parsed(read("show", f"{base}:./{LOCK}") or "")]  # by a broken one, both sides have changed all
+    locks += [whole_lock(*side) for side in ((ours, "HEAD"), (theirs, branch))]
     beginning = yaml.load(texts[base] or "{}", LOADER) or {}
     overrides = united(overrides_of(texts[base]), overrides_of(texts[ours]), overrides_of(texts[theirs]), beginning)
     # git tells by its status that something conflicts, which is what is settled here; it begins no merge that would
@@ -49,7 +50,7 @@ def merge(branch: str) -> None:
             raise InputError(f"{foreign[0]} was changed on both sides; settle it with `git merge {branch}`, then "
                              f"`python -m stages.compose {' '.join(overrides)}` and `make repro`")  # fmt: skip
         artefacts.save_text(PARAMS, composed(overrides))
-        lock.save(joined(*(locks[of].get("stages", {}) for of in (base, ours, theirs))))
+        lock.save(joined(*locks))
         for path in conflicts:
             if path.startswith("results/"):
                 is_ours = read("cat-file", "-e", f"{ours}:./{path}") is not None
@@ -68,6 +69,12 @@ def revision(branch: str) -> str:
     if commit is None:
         raise InputError(f"{branch!r} is no branch or commit here; `git fetch`, and `git branch --all` lists them")
     return commit
+
+
+def whole_lock(commit: str, name: str) -> dict[str, Any]:
+    """By stage, what a side's dvc.lock says. Raises InputError where it was cut."""
+    remedy = f"mend it there with `make repro`, and commit {LOCK}; nothing was changed"
+    return lock.whole(lambda path: read("show", f"{commit}:./{path}"), name, remedy)
 
 
 def overrides_of(text: str) -> dict[str, str]:

@@ -216,6 +216,12 @@ def remote(of: Recorded) -> Iterator[Check]:
         yield passes(name, f"remote {told}", expected, f"{len(found)} objects, all there and whole")
 
 
+def lost(of: Recorded) -> list[str]:
+    """Paths of what neither the cache nor the remote holds."""
+    odb = of.repo.cloud.get_remote_odb()
+    return [path for named, path in blobs(of).items() if not of.blob(named).is_file() and not odb.exists(named)]
+
+
 def short_of(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
 
