@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from stages import compare
+from stages.audit.checks import files
+from stages.audit.recorded import load
 from stages.common.errors import InputError
 from stages.run import lock
 from stages.share import __main__ as share
@@ -185,3 +187,27 @@ def test_what_dvc_lists_under_its_error_is_told(study):
     subprocess.run(["rm", "-rf", ".dvc/cache", "results/report.html"], check=True)
     with pytest.raises(InputError, match=r"(?s)`dvc checkout` failed: ERROR: .*\n.*results/report.html"):
         share.dvc("checkout", "results/report.html")
+
+
+def test_a_remote_is_verified_before_anything_is_pushed_or_pulled(study, tmp_path, capsys):
+    dvc("remote", "add", "--default", "team", str(tmp_path / "remote"))
+    assert [check.status for check in files.remote(load()) if check.expected == "verify = true"] == ["WARN"]
+    share.push()
+    assert "verify = true" in Path(".dvc/config").read_text()
+    assert [check.status for check in files.remote(load())] == ["PASS"]
+    assert "team had no `verify = true`, which .dvc/config has now" in capsys.readouterr().out
+    dvc("remote", "remove", "team")
+    dvc("remote", "add", "--local", "--default", "mine", str(tmp_path / "remote"))  # for this clone alone
+    subprocess.run(["rm", "-rf", ".dvc/cache", "results/report.html", "results/figures"], check=True)
+    share.show(with_browser=False)
+    assert Path("results/report.html").read_text() == "r\n"
+    assert "verify = true" in Path(".dvc/config.local").read_text()
+    assert "mine had no `verify = true`, which .dvc/config.local has now\n" in capsys.readouterr().out
+
+
+def test_a_remote_that_this_clone_trusts_is_refused(study, tmp_path):
+    dvc("remote", "add", "--default", "team", str(tmp_path / "remote"))
+    dvc("remote", "modify", "--local", "team", "verify", "false")
+    with pytest.raises(InputError, match="`dvc remote modify --local team verify true`"):
+        share.push()
+    assert not (tmp_path / "remote").exists()

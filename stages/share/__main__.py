@@ -15,7 +15,10 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from dvc.config import Config
+
 from stages.audit.checks import files
+from stages.audit.checks.files import is_verified
 from stages.audit.recorded import Recorded, load
 from stages.common.artefacts import FIGURES, RESULTS
 from stages.common.command import run
@@ -74,6 +77,22 @@ def remote(url: str, endpoint: str | None) -> None:
     )
 
 
+def verify(of: Recorded) -> None:
+    """Sets `verify = true` where the remote lacks it: DVC else trusts the hashes of what it pulls. Raises InputError
+    where some configuration of DVC says otherwise still."""
+    name = of.repo.config["core"]["remote"]
+    if is_verified(Config.from_cwd(), name):
+        return
+    is_shared = name in Config.from_cwd().read("repo").get("remote", {})
+    path = Path(".dvc", "config" if is_shared else "config.local")
+    dvc("remote", "modify", *([] if is_shared else ["--local"]), name, "verify", "true")
+    if not is_verified(Config.from_cwd(), name):
+        remedy = f"`dvc remote modify --local {name} verify true`"
+        raise InputError(f"{name}: verify is false in .dvc/config.local, so that DVC trusts what it pulls; {remedy}")
+    commit = f"; `git add {path} && git commit`" if is_shared else ""
+    print(f"share: {name} had no `verify = true`, which {path} has now{commit}")
+
+
 def push() -> None:
     """Raises InputError where dvc.lock was cut, or the cache holds other bytes than the study's, which DVC would
     push."""
@@ -90,6 +109,7 @@ def push() -> None:
     if gone := files.lost(of):
         raise InputError(f"{gone[0]}: neither the cache nor the remote holds it; `dvc commit {gone[0]}` where it lies "
                          "here as recorded, else `make repro`; nothing was pushed")  # fmt: skip
+    verify(of)
     dvc("push", "--run-cache", shown=True)
     changed = [path for path in of.uncommitted() if path in ("params.yaml", "dvc.lock") or path.startswith("results/")]
     if changed:
@@ -115,6 +135,8 @@ def fetch(of: Recorded) -> None:
     if all(path != str(REPORT) for _, path, _ in of.outs()):
         lock.whole()
         raise InputError(f"{lock.LOCK} tells of no {REPORT}; `make repro` makes one")
+    if of.repo.config["core"].get("remote"):
+        verify(of)
     places = [str(REPORT), str(FIGURES)]
     try:
         dvc("pull", *places)

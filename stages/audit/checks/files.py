@@ -187,6 +187,8 @@ def remote(of: Recorded) -> Iterator[Check]:
     if not told:
         yield passes(name, ".dvc/config", expected, "no remote is named, so it holds no copy")
         return
+    if not is_verified(of.repo.config, told):
+        yield warns(name, f"remote {told}", "verify = true", "it is not set", f"`dvc remote modify {told} verify true`")
     found, unreadable = {}, ""
     try:
         odb = of.repo.cloud.get_remote_odb()
@@ -214,6 +216,10 @@ def remote(of: Recorded) -> Iterator[Check]:
         )
     elif not wrong:
         yield passes(name, f"remote {told}", expected, f"{len(found)} objects, all there and whole")
+
+
+def is_verified(config: Mapping[str, Any], name: str) -> bool:
+    return bool(config["remote"].get(name, {}).get("verify"))
 
 
 def lost(of: Recorded) -> list[str]:
