@@ -122,13 +122,13 @@ def mend() -> str | None:
     if b"<<<<<<< " in found:  # both sides of a merge
         return None
     committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=False).stdout
-    wholes = {"the copy of the last run": KEPT.read_bytes() if KEPT.is_file() else b"", "the last commit": committed}
-    for where, whole in wholes.items():
-        if len(found) < len(whole) and (whole.startswith(found) or not loaded()):
+    sources = {"the copy of the last run": KEPT.read_bytes() if KEPT.is_file() else b"", "the last commit": committed}
+    for where, content in sources.items():
+        if len(found) < len(content) and (content.startswith(found) or not loaded()):
             partial = LOCK.with_name("dvc.lock.partial")
-            partial.write_bytes(whole)
+            partial.write_bytes(content)
             partial.replace(LOCK)
-            return f"{LOCK} ended after {len(found):,} of {len(whole):,} bytes; it was put back from {where}"
+            return f"{LOCK} ended after {len(found):,} of {len(content):,} bytes; it was put back from {where}"
     stages, kept = loaded(), loaded(KEPT)
     if not stages:
         LOCK.unlink()
