@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from typing import Any, Literal
 from configobj import ConfigObj
 
 from stages.audit import machine
+from stages.audit.replay import OF_MACHINE
 from stages.audit.say import UNCHECKED, could, printable
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, provenance
@@ -35,13 +37,15 @@ from stages.compose.surroundings import git
 
 PLACE = Path(".dvc/tmp/replay")
 RECEIPT = RESULTS / "replay.json"
-
+OF_HOST = ("processor", "instructions", "linear_algebra")
+Name = tuple[str, str]  # learner and size
 
 Found = Literal["equal bits", "within tolerance", "different", "timed out"]
 
 
 class Replayed(Record):
-    """found: timed out where one side alone ran into the time limit. metric: that of the picture, or the one that is
+    """found: equal bits of the predictions, and of cell.json but for what it tells of another machine or of other
+    packages; timed out where one side alone ran into the time limit. metric: that of the picture, or the one that is
     furthest beyond its tolerance; apart: the difference of the means in it, 0 with equal bits."""
 
     learner: str
@@ -110,37 +114,68 @@ def trained_anew(commit: str, jobs: int | None) -> Path:
     return PLACE
 
 
-def compared(commit: str, at: Path) -> Receipt:
-    def both(name: str) -> tuple[str, str]:
-        return git("show", f"{commit}:./{RESULTS}/{name}") or "", artefacts.load_text(at / RESULTS / name)
+@dataclass(frozen=True)
+class Side:
+    """Of a study, by learner and size: files' SHA-256, mean by metric, and what cell.json tells; hosts: processor, its
+    instructions and linear algebra, of all cells."""
 
-    was, now = (json.loads(text) for text in both("hashes.json"))
+    hashes: dict[Name, dict[str, str]]
+    means: dict[Name, dict[str, float]]
+    infos: dict[Name, dict[str, Any]]
+    hosts: Set[tuple[object, ...]]
+
+    @classmethod
+    def read(cls, text_of: Callable[[str], str]) -> "Side":
+        """text_of: the text of a file in results/."""
+        hashes = json.loads(text_of("hashes.json"))
+        cells, costs = json.loads(text_of("cells.json")), json.loads(text_of("costs.json"))
+        return cls(
+            hashes={(learner, n): files for learner, of_learner in hashes.items() for n, files in of_learner.items()},
+            means=means_of(text_of("curves.csv")),
+            infos={(cell["learner"], str(cell["n_train"])): cell for cell in cells},
+            hosts={tuple(cell.get(part) for part in OF_HOST) for cell in costs["cells"]},
+        )
+
+    def made_with(self) -> Set[tuple[object, ...]]:
+        """Accelerators and packages of all cells, of which bits follow."""
+        return {(of["accelerator"], of.get("name"), *sorted(of["versions"].items())) for of in self.infos.values()}
+
+
+def compared(commit: str, at: Path) -> Receipt:
+    was = Side.read(lambda name: git("show", f"{commit}:./{RESULTS}/{name}") or "")
+    now = Side.read(lambda name: artefacts.load_text(at / RESULTS / name))
     metric = artefacts.load_json(at / RESULTS / "metrics.json")["metric"]
-    means = [means_of(text) for text in both("curves.csv")]
-    infos = [{(of["learner"], str(of["n_train"])): of for of in json.loads(text)} for text in both("cells.json")]
-    hosts = [
-        {(of["processor"], of.get("instructions")) for of in json.loads(text)["cells"]} for text in both("costs.json")
-    ]
-    is_of_study = hosts[0] == hosts[1] and made_with(infos[0]) == made_with(infos[1])
-    kinds = {learner: of["kind"] for (learner, _), of in infos[1].items()}
-    cells = []
-    for learner in was | now:
-        for n in was.get(learner, {}) | now.get(learner, {}):  # one that a side lacks is another
-            files = was.get(learner, {}).get(n)
-            is_same = files is not None and now.get(learner, {}).get(n) == files
-            kind, (first, second) = kinds.get(learner, ""), (of.get((learner, n), {}) for of in means)
-            apart = {of: abs(first[of] - second[of]) if first.keys() == second.keys() else 1e9 for of in first | second}
-            beyond = {of: by - allowed(kind, of) for of, by in apart.items() if by > allowed(kind, of)}
-            worst = max(beyond, key=lambda of: beyond[of], default=metric)
-            is_lost = files is None or learner not in now or n not in now[learner]
-            statuses = {of.get((learner, n), {}).get("status") for of in infos}
-            is_late = "timeout" in statuses and len(statuses) > 1
-            told = judged(is_same, is_lost, is_late, is_of_study or bool(beyond))
-            by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
-            cells.append(Replayed(learner=learner, n_train=int(n), found=told, metric=worst, apart=by,
-                                  tolerance=allowed(kind, worst)))  # fmt: skip
+    is_of_study = was.hosts == now.hosts and was.made_with() == now.made_with()
+    cells = [replayed(of, was, now, metric, is_of_study) for of in was.hashes | now.hashes]
     return Receipt(schema_version=1, commit=commit, metric=metric, machine=machine.told(), is_of_study=is_of_study,
                    versions=provenance.versions("numpy", "scikit-learn", "torch", "lightgbm"), cells=cells)  # fmt: skip
+
+
+def replayed(of: Name, was: Side, now: Side, metric: str, is_of_study: bool) -> Replayed:
+    """One cell; one that a side lacks is another."""
+    kind = now.infos.get(of, {}).get("kind", "")
+    first, second = (side.means.get(of, {}) for side in (was, now))
+    apart = {name: abs(first[name] - second[name]) if first.keys() == second.keys() else 1e9 for name in first | second}
+    beyond = {name: by - allowed(kind, name) for name, by in apart.items() if by > allowed(kind, name)}
+    worst = max(beyond, key=lambda name: beyond[name], default=metric)
+    is_lost = of not in was.hashes or of not in now.hashes
+    is_same = not is_lost and are_equal(of, was, now, is_of_study)
+    statuses = {side.infos.get(of, {}).get("status") for side in (was, now)}
+    told = judged(is_same, is_lost, "timeout" in statuses and len(statuses) > 1, is_of_study or bool(beyond))
+    by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
+    learner, n_train = of
+    return Replayed(learner=learner, n_train=int(n_train), found=told, metric=worst, apart=by,
+                    tolerance=allowed(kind, worst))  # fmt: skip
+
+
+def are_equal(of: Name, was: Side, now: Side, is_of_study: bool) -> bool:
+    """All files; where other packages or another machine, which cell.json names, made them: the predictions, and all
+    else that cell.json tells."""
+    if is_of_study or was.hashes[of] == now.hashes[of]:
+        return was.hashes[of] == now.hashes[of]
+    first, second = ({key: value for key, value in side.infos.get(of, {}).items() if key not in OF_MACHINE}
+                     for side in (was, now))  # fmt: skip
+    return was.hashes[of].get("predictions.npz") == now.hashes[of].get("predictions.npz") and first == second
 
 
 def judged(is_same: bool, is_lost: bool, is_late: bool, is_beyond: bool) -> Found:
@@ -151,14 +186,9 @@ def judged(is_same: bool, is_lost: bool, is_late: bool, is_beyond: bool) -> Foun
     return "different" if is_lost or is_beyond else "within tolerance"
 
 
-def made_with(infos: Mapping[tuple[str, str], Any]) -> set[tuple[object, ...]]:
-    """Accelerators and packages of all cells, of which bits follow."""
-    return {(of["accelerator"], of.get("name"), *sorted(of["versions"].items())) for of in infos.values()}
-
-
-def means_of(text: str) -> dict[tuple[str, str], dict[str, float]]:
+def means_of(text: str) -> dict[Name, dict[str, float]]:
     """By cell and metric, of the text of curves.csv."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    found: dict[Name, dict[str, float]] = {}
     for row in csv.DictReader(io.StringIO(text)):
         if row["mean"]:
             found.setdefault((row["learner"], row["n_train"]), {})[row["metric"]] = float(row["mean"])

@@ -14,12 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.audit import machine
 from stages.audit.causes import ordered
 from stages.audit.checks.anew import is_close
+from stages.audit.checks.cells import hardware
 from stages.audit.recorded import Stage
 from stages.audit.say import fails, passes, printable
+from stages.common import provenance
 from stages.contract.audit import Audit, Check
 from stages.replay import Replayed, compared, status_of
+from tests import records
 from tests.clones import ROOT, Clone
 
 pytestmark = pytest.mark.pipeline
@@ -189,6 +193,7 @@ CASES: dict[str, Callable[[Clone], str]] = {
 def test_an_untouched_study_passes(copy):
     found = audited(copy)
     assert found.verdict == "pass"
+    assert [check.status for check in found.checks if check.name == "raw data"] == ["PASS"]
     assert found.commit == copy("git", "rev-parse", "HEAD").strip()
     assert {check.status for check in found.checks} == {"PASS", "WARN"}
     assert {check.name for check in found.checks if check.status == "WARN"} == {
@@ -401,6 +406,61 @@ def test_what_a_replay_says_of_other_bits(copy, monkeypatch, processor, by, stat
     assert found.pop(("small_nn", 128)) == expected
     assert set(found.values()) == {"equal bits"}
     assert receipt.is_of_study == (processor is None)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"versions": {"python": "3.99.0"}}, "equal bits"),
+        ({"versions": {"python": "3.99.0"}, "reason": "another"}, "within tolerance"),
+    ],
+)
+def test_predictions_of_equal_bits_are_told_as_such_whatever_packages_their_record_names(
+    copy, monkeypatch, change, expected
+):
+    results = copy.path / "results"
+    names = ("hashes.json", "cells.json")
+    here = {name: (results / name).read_bytes() for name in names}
+    hashes, cells = (json.loads(here[name]) for name in names)
+    hashes["small_nn"]["128"]["cell.json"] = "0" * 64
+    cell = next(cell for cell in cells if (cell["learner"], cell["n_train"]) == ("small_nn", 128))
+    cell |= change | {"versions": cell["versions"] | change["versions"]}
+    for name, content in zip(names, (hashes, cells), strict=True):
+        (results / name).write_text(json.dumps(content))
+    copy.commit("made with another Python")
+    for name, content in here.items():
+        (results / name).write_bytes(content)
+    monkeypatch.chdir(copy.path)
+    receipt = compared("HEAD", copy.path)
+    assert not receipt.is_of_study
+    assert {cell.found for cell in receipt.cells if (cell.learner, cell.n_train) == ("small_nn", 128)} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [({}, 0), ({"linear_algebra": None}, 0), ({"linear_algebra": "another 1.0 Generic"}, 1)],
+)  # fmt: skip
+def test_cells_of_another_library_of_linear_algebra_are_of_another_machine(copy, monkeypatch, change, differs):
+    path = copy.path / "data/timings/small_nn/128.json"
+    timing = json.loads(path.read_text())
+    assert timing["host"]["linear_algebra"] == provenance.linear_algebra()
+    path.unlink()
+    path.write_text(json.dumps(timing | {"host": timing["host"] | change}))
+    monkeypatch.chdir(copy.path)
+    machine.unlike.cache_clear()
+    assert [line for line in machine.unlike() if line.startswith("linear algebra by another 1.0")] == list(
+        machine.unlike()
+    )
+    assert len(machine.unlike()) == differs
+    machine.unlike.cache_clear()
+
+
+def test_cells_of_one_kind_that_were_made_in_two_ways_are_told():
+    cells = [records.cell("a", 64), records.cell("b", 64, kind="another", threads=1), records.cell("a", 128)]
+    assert hardware(cells).status == "PASS"
+    found = hardware([*cells, records.cell("a", 256, threads=3)])
+    assert found.status == "WARN"
+    assert "network: cpu, 32-true, threads: 2 and cpu, 32-true, threads: 3" in found.observed
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,55 @@ def test_a_teammate_opens_the_report_and_trains_what_is_new_alone(copy, tmp_path
     mate("python", "-m", "stages.audit")
 
 
+MAKE = ("make", "-o", ".venv/bin/installed")  # with the packages that the tests run with
+
+
+@pytest.mark.slow
+def test_make_share_and_make_open_and_a_verified_make_repro(copy, tmp_path, monkeypatch):
+    monkeypatch.setenv("BROWSER", f"cp %s {tmp_path}/opened")
+    copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
+    copy("dvc", "remote", "modify", "--unset", "team", "verify")
+    copy.commit("name the remote")
+    assert "team had no `verify = true`" in copy(*MAKE, "share")
+    mate = cloned(copy, tmp_path / "mate")
+    mate(*MAKE, "open")
+    assert mate.read("results/report.html") == copy.read("results/report.html")
+    assert not (mate.path / "data").exists() or not (mate.path / "data/predictions").exists()
+    assert "verify = true" in (mate.path / ".dvc/config").read_text()
+    mate("git", "checkout", ".dvc/config")
+    told = mate(*MAKE, "repro")
+    assert "run: team had no `verify = true`, which .dvc/config has now" in told
+    assert trained(mate) == []
+    assert "verify = true" in (mate.path / ".dvc/config").read_text()
+
+
+@pytest.mark.slow
+def test_an_experiment_travels_to_a_teammate(copy, tmp_path):
+    subprocess.run(
+        ["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(tmp_path / "origin")], check=True
+    )
+    copy("git", "branch", "--move", "main")
+    copy("git", "remote", "add", "origin", str(tmp_path / "origin"))
+    copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
+    copy.commit("name the remote")
+    copy("git", "push", "--quiet", "origin", "main")
+    copy("python", "-m", "stages.share", "push")
+    copy.compose("learners.small_nn.units=9")
+    copy("dvc", "exp", "run", "--quiet", "--no-hydra", "--name", "small9")
+    copy("dvc", "exp", "push", "--quiet", "origin", "small9")
+    mate = Clone(tmp_path / "mate")
+    subprocess.run(["git", "clone", "--quiet", str(tmp_path / "origin"), str(mate.path)], check=True)
+    assert "small9" in mate("dvc", "exp", "list", "origin")
+    mate("dvc", "exp", "pull", "--quiet", "origin", "small9")
+    assert "learners.small_nn.units" in mate("dvc", "exp", "diff", "main", "small9")
+    mate("dvc", "exp", "apply", "--quiet", "small9")
+    assert "    units: 9\n" in mate.read("params.yaml").decode()
+    assert mate.read("results/report.html") == copy.read("results/report.html")
+    assert mate.repro() == []
+    mate.commit("nine units")
+    mate("python", "-m", "stages.audit")
+
+
 @pytest.mark.slow
 def test_two_branches_become_one_study_without_training_a_cell(copy, tmp_path):
     copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))

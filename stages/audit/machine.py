@@ -24,12 +24,15 @@ def unlike() -> tuple[str, ...]:
     cells = [(learner, n) for learner in grid.learners for n in grid.sizes]
     found: dict[str, None] = {}
     here = (provenance.cpu_name(), provenance.instructions())
+    libraries = provenance.linear_algebra()
     for cell in cells:
         timing = load_records(artefacts.timing_path(*cell), Timing)
         there = (timing.host.processor, timing.host.instructions)
         if there[0] != here[0] or there[1] not in (None, here[1]):
             told_of = (f"{name} ({sets or 'instructions not told'})" for name, sets in (there, here))
             found[f"processor {' of the study, '.join(told_of)} here"] = None
+        if timing.host.linear_algebra not in (None, libraries):
+            found[f"linear algebra by {timing.host.linear_algebra} in the study, {libraries} here"] = None
         info = load_records(artefacts.cell_path(*cell) / "cell.json", Cell)
         if info.kind == "network" and (info.accelerator, info.name) != accelerator():
             names = (" ".join(filter(None, of)) for of in ((info.accelerator, info.name), accelerator()))
@@ -69,8 +72,5 @@ def normal(name: str) -> str:
 
 def told() -> str:
     """Processor, its instruction sets that count, cores, libraries of linear algebra."""
-    import numpy  # noqa: F401 - loads its library of linear algebra
-    from threadpoolctl import threadpool_info
-
-    libraries = {f"{of['internal_api']} {of.get('version')} ({of.get('architecture', '')})" for of in threadpool_info()}
-    return ", ".join([provenance.cpu_name(), provenance.instructions(), f"{os.cpu_count()} cores", *sorted(libraries)])
+    cores = f"{os.cpu_count()} cores"
+    return ", ".join([provenance.cpu_name(), provenance.instructions(), cores, provenance.linear_algebra()])

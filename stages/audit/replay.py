@@ -97,6 +97,8 @@ def _cell(at: Path, learner: str, n: int) -> Check:
         if odd := [key for key in first if first[key] != second[key]]:
             return fails(name, str(folder / "cell.json"), f"{odd[0]}: {first[odd[0]]}", f"{second[odd[0]]}",
                          "what is recorded is not what this code makes: ask who changed it")  # fmt: skip
+        if _is_same(at, folder / "predictions.npz"):
+            return passes(name, str(folder), "equal bits, or within tolerance", "predictions of equal bits")
     apart, metric, limit = furthest(at / folder, folder, "" if machine.is_of_study() else found.kind)
     file = next(
         (file for file in ("predictions.npz", "cell.json") if not _is_same(at, folder / file)), "predictions.npz"

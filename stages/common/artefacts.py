@@ -9,6 +9,7 @@ import io
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,10 +159,13 @@ def load_array(path: Path) -> NDArray[Any]:
 
 
 def save_predictions(folder: Path, probabilities: NDArray[np.float32]) -> None:
-    """probabilities: (n_replicates, n_test, n_classes), NaN for a replicate without a usable fit."""
-    buffer = io.BytesIO()
-    np.savez(buffer, probabilities=probabilities)
-    save_bytes(folder / "predictions.npz", buffer.getvalue())
+    """probabilities: (n_replicates, n_test, n_classes), NaN for a replicate without a usable fit. The same array gives
+    the same bytes, which numpy.savez leaves to the version of Python."""
+    array, archive = io.BytesIO(), io.BytesIO()
+    np.save(array, probabilities, allow_pickle=False)
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(zipfile.ZipInfo("probabilities.npy"), array.getvalue())
+    save_bytes(folder / "predictions.npz", archive.getvalue())
 
 
 def load_predictions(folder: Path) -> NDArray[np.float32]:

@@ -36,6 +36,21 @@ def instructions() -> str:
     return " ".join(name for name in INSTRUCTIONS if name in flags)
 
 
+def linear_algebra() -> str:
+    """The libraries behind NumPy and SciPy, each with the code that it chose for this processor, such as
+    `openblas 0.3.29 Haswell`; those that other packages bring count with their versions."""
+    import numpy  # noqa: F401 - loads its library, as
+    import scipy.linalg  # noqa: F401 - loads its own library
+    from threadpoolctl import threadpool_info
+
+    found = {
+        f"{of['internal_api']} {of['version']} {of.get('architecture', '')}".strip()
+        for of in threadpool_info()
+        if of["user_api"] == "blas" and "torch" not in Path(of["filepath"]).parts
+    }
+    return ", ".join(sorted(found))
+
+
 def memory(root: Path = Path("/")) -> int:
     """Bytes that this process may use: the machine's, or the lowest limit of the control groups that it is in, as
     containers set them."""
@@ -55,11 +70,12 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def host() -> dict[str, str | int]:
-    """The machine: operating system, processor, number of cores."""
+    """The machine: operating system, processor, number of cores, libraries of linear algebra."""
     return {
         "system": platform.platform(),
         "processor": cpu_name(),
         "instructions": instructions(),
+        "linear_algebra": linear_algebra(),
         "cores": os.cpu_count() or 1,
     }
 

@@ -75,11 +75,13 @@ class Choices(Record):
 
 
 class Host(Record):
-    """The machine that a cell ran on. instructions: of its processor, those by which libraries choose their code."""
+    """The machine that a cell ran on. instructions: of its processor, those by which libraries choose their code;
+    linear_algebra: the libraries of NumPy and SciPy, and the code that they chose. None in older records."""
 
     system: str
     processor: str
     instructions: str | None = None
+    linear_algebra: str | None = None
     cores: int
 
 

@@ -10,6 +10,7 @@ class CellCost(Record):
     system: str
     processor: str
     instructions: str | None = None
+    linear_algebra: str | None = None
     cores: int
 
 

@@ -37,6 +37,7 @@ def costs_of(
                 system=timing.host.system,
                 processor=timing.host.processor,
                 instructions=timing.host.instructions,
+                linear_algebra=timing.host.linear_algebra,
                 cores=timing.host.cores,
             )
             for (learner, n_train), timing in timings.items()

@@ -76,8 +76,10 @@ def main() -> None:
             print_answer()
             return
         log.truncate(0)
-        remote = None if arguments.ray or before | retried <= AROUND else commands.remote()
-        if remote:
+        remote = None if before | retried <= AROUND and not arguments.ray else commands.remote()
+        if remote and (done := commands.verify(remote)):
+            print(f"run: {done}", flush=True)
+        if remote and not arguments.ray:
             say(f"run: looking into the remote {remote} for what is not here")
             commands.fetch(log, say)
             before, retried = due(), retried_now()
@@ -96,7 +98,7 @@ def main() -> None:
                 made := side_by_side(tasks, min(jobs, len(tasks)), log, warmth, arguments.quiet, bool(remote))
             ):
                 dvc(["checkout", "--force", *made], log)  # what a full disk left uncached stands in its way
-            reproduce(["--pull"] if arguments.ray or remote else [], log, warmth.environment)
+            reproduce(["--pull"] if remote else [], log, warmth.environment)
     if lost := lost_now():
         remedy = "free space on the disk, then run again"
         raise InputError(f"the cache lacks what {lost[0]} made, and {len(lost) - 1} more; see {LOG}; {remedy}")

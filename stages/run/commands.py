@@ -53,6 +53,27 @@ def remote() -> str | None:
     return name
 
 
+def is_verified(name: str) -> bool:
+    """Whether DVC holds what it pulls from a remote against the hash that it is named by."""
+    return bool(Config.from_cwd()["remote"].get(name, {}).get("verify"))
+
+
+def verify(name: str) -> str | None:
+    """Sets `verify = true` where the remote lacks it: DVC else trusts the hashes of what it pulls. Says what was done;
+    None where nothing was. Raises InputError where some configuration of DVC says otherwise still."""
+    if is_verified(name) or name not in Config.from_cwd()["remote"]:  # of which DVC itself tells
+        return None
+    is_shared = name in Config.from_cwd().read("repo").get("remote", {})
+    path = Path(".dvc", "config" if is_shared else "config.local")
+    where = [] if is_shared else ["--local"]
+    subprocess.run([*DVC, "remote", "modify", *where, name, "verify", "true"], capture_output=True, check=False)
+    if not is_verified(name):
+        remedy = f"`dvc remote modify --local {name} verify true`"
+        raise InputError(f"{name}: verify is false in .dvc/config.local, so that DVC trusts what it pulls; {remedy}")
+    commit = f"; `git add {path} && git commit`" if is_shared else ""
+    return f"{name} had no `verify = true`, which {path} has now{commit}"
+
+
 def fetch(log: Any, say: Callable[[str], None]) -> None:
     """What the team's remote has of this study, and of earlier runs; without it everything is made here."""
     try:

@@ -15,15 +15,12 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from dvc.config import Config
-
 from stages.audit.checks import files
-from stages.audit.checks.files import is_verified
 from stages.audit.recorded import Recorded, load
 from stages.common.artefacts import FIGURES, RESULTS
 from stages.common.command import run
 from stages.common.errors import InputError
-from stages.run import lock
+from stages.run import commands, lock
 from stages.share.merge import merge
 
 REPORT = RESULTS / "report.html"
@@ -35,14 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m stages.share", description="Share a study through a remote of DVC."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    remote_of = commands.add_parser("remote", help="name the team's remote; what is pulled from it is verified")
+    named = parser.add_subparsers(dest="command", required=True)
+    remote_of = named.add_parser("remote", help="name the team's remote; what is pulled from it is verified")
     remote_of.add_argument("url")
     remote_of.add_argument("--endpoint", metavar="URL", help="of an S3 server that is not Amazon's")
-    commands.add_parser("push", help="push data, predictions and the run cache, after a look at every byte")
-    open_of = commands.add_parser("open", help="fetch the report and open it; no stage runs")
+    named.add_parser("push", help="push data, predictions and the run cache, after a look at every byte")
+    open_of = named.add_parser("open", help="fetch the report and open it; no stage runs")
     open_of.add_argument("--no-browser", action="store_true", help="print where it lies, and no more")
-    merge_of = commands.add_parser("merge", help="merge a branch with other learners and sizes")
+    merge_of = named.add_parser("merge", help="merge a branch with other learners and sizes")
     merge_of.add_argument("branch")
     arguments = parser.parse_args()
     match arguments.command:
@@ -78,19 +75,9 @@ def remote(url: str, endpoint: str | None) -> None:
 
 
 def verify(of: Recorded) -> None:
-    """Sets `verify = true` where the remote lacks it: DVC else trusts the hashes of what it pulls. Raises InputError
-    where some configuration of DVC says otherwise still."""
-    name = of.repo.config["core"]["remote"]
-    if is_verified(Config.from_cwd(), name):
-        return
-    is_shared = name in Config.from_cwd().read("repo").get("remote", {})
-    path = Path(".dvc", "config" if is_shared else "config.local")
-    dvc("remote", "modify", *([] if is_shared else ["--local"]), name, "verify", "true")
-    if not is_verified(Config.from_cwd(), name):
-        remedy = f"`dvc remote modify --local {name} verify true`"
-        raise InputError(f"{name}: verify is false in .dvc/config.local, so that DVC trusts what it pulls; {remedy}")
-    commit = f"; `git add {path} && git commit`" if is_shared else ""
-    print(f"share: {name} had no `verify = true`, which {path} has now{commit}")
+    """Of what is pulled from here on."""
+    if done := commands.verify(of.repo.config["core"]["remote"]):
+        print(f"share: {done}")
 
 
 def push() -> None:

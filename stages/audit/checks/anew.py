@@ -11,10 +11,13 @@ import numpy as np
 from matplotlib.image import imread
 
 from stages.audit import machine, scratch
+from stages.audit.checks.data import CARD
 from stages.audit.recorded import Recorded
-from stages.audit.say import MAKE, all_or, fails, unchecked
+from stages.audit.say import MAKE, all_or, fails, passes, short, unchecked
 from stages.audit.tolerance import ROUNDING
+from stages.common.records import load_records
 from stages.contract.audit import Check
+from stages.contract.dataset import Dataset
 
 DRAWING = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 DIGEST = re.compile(r"\b[0-9a-f]{12,}\b")
@@ -41,11 +44,28 @@ def data(of: Recorded) -> Iterator[Check]:
             else:
                 yield fails(name, raw_of(told, path), expected, told, "bring back the data that were studied")
             return
+        yield from raw(at, path)
         if told := scratch.stage(at, "stages.subsample"):
             yield fails(name, "data/subsets", expected, told, MAKE)
             return
         places = ["data/prepared", "data/subsets"]
         yield from all_or(compared(at, places, name), name, "data", expected, f"{n_files(places)} files, all the same")
+
+
+def raw(at: Path, path: str) -> Iterator[Check]:
+    """Of data that packages or servers hold, which `prepare` hashed as it read them anew; a file of the user's is
+    hashed by `checks.data`."""
+    if not CARD.is_file():
+        return
+    anew, found = (load_records(root / CARD, Dataset).sha256 for root in (at, Path()))
+    if Path(path).name in found:
+        return
+    name, expected = "raw data", "SHA-256 as in dataset.json, hashed as they were read anew"
+    told = ", ".join(f"{short(of)} {file}" for file, of in anew.items())
+    if anew == found:
+        yield passes(name, str(CARD), expected, told)
+    else:
+        yield fails(name, str(CARD), expected, f"{told} were read", "bring back the data that were studied")
 
 
 def results(of: Recorded) -> Iterator[Check]:

@@ -93,9 +93,20 @@ def environment() -> Iterator[Check]:
                     "nothing to mend; a replay is then held to a tolerance, not to bits")  # fmt: skip
     else:
         yield passes("machine", "data/timings", expected, machine.told())
-    of_cells = {f"{info.accelerator}, {info.precision}, {info.threads} threads" for info in infos()}
-    yield passes("hardware of cells", str(PREDICTIONS), "accelerator, precision and threads are recorded",
-                 "; ".join(sorted(of_cells)))  # fmt: skip
+    yield hardware(infos())
+
+
+def hardware(cells: Sequence[Cell]) -> Check:
+    """Whether all cells of a kind were made alike: else curves differ by the machine as well as by what is studied."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        on = " ".join(filter(None, (cell.accelerator, cell.name)))
+        found.setdefault(cell.kind, set()).add(f"{on}, {cell.precision}, threads: {cell.threads}")
+    name, expected = "hardware of cells", "one accelerator, precision and number of threads for all cells of a kind"
+    told = "; ".join(f"{kind}: {' and '.join(sorted(ways))}" for kind, ways in sorted(found.items()))
+    if any(len(ways) > 1 for ways in found.values()):
+        return warns(name, str(PREDICTIONS), expected, told, "train the study on one kind of machine")
+    return passes(name, str(PREDICTIONS), expected, told)
 
 
 def infos() -> list[Cell]:

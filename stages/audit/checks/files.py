@@ -12,6 +12,7 @@ from stages.common.params import PARAMS
 from stages.compose.record import differences, value_of
 from stages.compose.surroundings import git
 from stages.contract.audit import Check
+from stages.run.commands import is_verified
 
 REACH = "reach the remote, then audit again"
 BACK = "`dvc checkout --force {}` brings back what was recorded"
@@ -187,7 +188,7 @@ def remote(of: Recorded) -> Iterator[Check]:
     if not told:
         yield passes(name, ".dvc/config", expected, "no remote is named, so it holds no copy")
         return
-    if not is_verified(of.repo.config, told):
+    if not is_verified(told):
         yield warns(name, f"remote {told}", "verify = true", "it is not set", f"`dvc remote modify {told} verify true`")
     found, unreadable = {}, ""
     try:
@@ -216,10 +217,6 @@ def remote(of: Recorded) -> Iterator[Check]:
         )
     elif not wrong:
         yield passes(name, f"remote {told}", expected, f"{len(found)} objects, all there and whole")
-
-
-def is_verified(config: Mapping[str, Any], name: str) -> bool:
-    return bool(config["remote"].get(name, {}).get("verify"))
 
 
 def lost(of: Recorded) -> list[str]:
