@@ -21,7 +21,7 @@ from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.params import LOADER, PARAMS
 from stages.compose.record import differences, value_of
-from stages.compose.surroundings import git
+from stages.compose.surroundings import git, text_at
 from stages.run import lock
 
 MOST = 12  # of one kind that are told
@@ -89,10 +89,6 @@ def side(revision: str) -> Side:
         raise InputError(f"{revision}: the commit holds no results/curves.csv; commit the results of a run")
     remedy = f"compare with another commit, or `git checkout {revision}`, `make repro`, and commit {lock.LOCK}"
     return Side(name, read, lock.whole(read, name, remedy))
-
-
-def text_at(commit: str, path: str) -> str | None:
-    return git("show", f"{commit}:./{path}")
 
 
 def params(before: Side, after: Side) -> Iterator[str]:

@@ -33,7 +33,7 @@ from stages.common.command import run
 from stages.common.errors import InputError
 from stages.common.params import PARAMS, read_yaml
 from stages.common.records import Record
-from stages.compose.surroundings import git
+from stages.compose.surroundings import git, text_at
 
 PLACE = Path(".dvc/tmp/replay")
 RECEIPT = RESULTS / "replay.json"
@@ -142,7 +142,7 @@ class Side:
 
 
 def compared(commit: str, at: Path) -> Receipt:
-    was = Side.read(lambda name: git("show", f"{commit}:./{RESULTS}/{name}") or "")
+    was = Side.read(lambda name: text_at(commit, f"{RESULTS}/{name}") or "")
     now = Side.read(lambda name: artefacts.load_text(at / RESULTS / name))
     metric = artefacts.load_json(at / RESULTS / "metrics.json")["metric"]
     is_of_study = was.hosts == now.hosts and was.made_with() == now.made_with()

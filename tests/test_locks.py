@@ -129,6 +129,21 @@ def test_a_whole_lock_and_a_folder_in_which_nothing_was_run(study, tmp_path, mon
     assert lock.whole() == {}
 
 
+def test_a_lock_cut_at_any_byte_is_named_and_mended(study):
+    text = Path("dvc.lock").read_text()
+    assert text.endswith("\n")
+    lock.keep()
+    for place in range(len(text)):
+        Path("dvc.lock").write_text(text[:place])
+        with pytest.raises(
+            InputError, match=r"^here: dvc.lock (is half a file, or none|was cut: its? .*); `git checkout"
+        ):
+            lock.whole()
+        assert f"ended after {place:,} of {len(text):,} bytes" in (lock.mend() or "")
+        assert Path("dvc.lock").read_text() == text
+    assert lock.whole()
+
+
 def test_what_is_composed_and_not_run_yet_is_not_taken_for_a_cut(study):
     text = Path("dvc.yaml").read_text()
     text = text.replace("['8']", "['8', '16']").replace("    - results/story.md", "    - results/new.md")

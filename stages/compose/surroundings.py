@@ -62,8 +62,19 @@ def committed_overrides() -> list[str]:
 
 def git(*arguments: str) -> str | None:
     """What git prints, without the blanks at its end; None where it fails, or is not installed."""
+    found = git_whole(*arguments)
+    return None if found is None else found.rstrip()
+
+
+def git_whole(*arguments: str) -> str | None:
+    """The same to the last byte."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", check=False)
     except FileNotFoundError:
         return None
-    return done.stdout.rstrip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
+
+
+def text_at(commit: str, path: str) -> str | None:
+    """Of a committed file; None where there is none."""
+    return git_whole("show", f"{commit}:./{path}")

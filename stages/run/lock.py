@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from voluptuous import Invalid
 
 from stages.common import artefacts
-from stages.common.artefacts import RESULTS
+from stages.common.artefacts import PREDICTIONS, RESULTS, TIMINGS
 from stages.common.errors import InputError
 from stages.common.params import LOADER
 
@@ -67,8 +67,14 @@ def whole(read: Callable[[str], str | None] = here, where: str = "here", remedy:
     stages = parsed(text or "")
     if not stages:
         raise InputError(f"{where}: {LOCK} is half a file, or none; {remedy}")
-    told = {out["path"] for entry in stages.values() for out in entry.get("outs", [])}
-    lacking = [path for path in cells_of(results or "") if path not in told]
+    outs = [out for entry in stages.values() for out in entry.get("outs", [])]
+    told = {out["path"] for out in outs if {"md5", "size"} <= out.keys()}
+    half = [out["path"] for out in outs if out["path"] not in told]
+    if half or not (text or "").endswith("\n"):
+        place = f"it ends in what it tells of {half[0]}" if half else "its last line has no end"
+        raise InputError(f"{where}: {LOCK} was cut: {place}; {remedy}")
+    timed = [path for path in cells_of(results or "", TIMINGS) if any(of.startswith(f"{TIMINGS}/") for of in told)]
+    lacking = [path for path in [*cells_of(results or "", PREDICTIONS), *timed] if path not in told]
     lacking += [path for path in results_of(read("dvc.yaml") or "") if path not in told and read(path) is not None]
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
@@ -76,11 +82,12 @@ def whole(read: Callable[[str], str | None] = here, where: str = "here", remedy:
     return stages
 
 
-def cells_of(hashes: str) -> Iterator[str]:
-    """Folders of the predictions that the text of a results/hashes.json tells of; none where it is broken."""
+def cells_of(hashes: str, folder: Path) -> Iterator[str]:
+    """Predictions or timings of the cells that the text of a results/hashes.json tells of; none where it is broken."""
+    path_of = artefacts.cell_path if folder == PREDICTIONS else artefacts.timing_path
     with suppress(ValueError, AttributeError):
         for learner, of_learner in json.loads(hashes).items():
-            yield from (str(artefacts.cell_path(learner, int(n))) for n in of_learner)
+            yield from (str(path_of(learner, int(n))) for n in of_learner)
 
 
 def results_of(pipeline: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import yaml
@@ -13,7 +14,7 @@ from stages.compose.composing import composed
 from stages.compose.overrides import hydra_value, key_of, parsed
 from stages.compose.record import value_of
 from stages.compose.surroundings import git as read
-from stages.compose.surroundings import refuse_while_a_run_is_on
+from stages.compose.surroundings import refuse_while_a_run_is_on, text_at
 from stages.run import lock
 from stages.run.lock import LOCK
 from stages.run.snapshot import git
@@ -32,8 +33,8 @@ def merge(branch: str) -> None:
     if base == theirs:
         print(f"share: {branch} holds nothing new")
         return
-    texts = {of: read("show", f"{of}:./{PARAMS}") or "" for of in (base, ours, theirs)}
-    locks = [lock.parsed(read("show", f"{base}:./{LOCK}") or "")]  # by a broken one, both sides have changed all
+    texts = {of: text_at(of, str(PARAMS)) or "" for of in (base, ours, theirs)}
+    locks = [lock.parsed(text_at(base, str(LOCK)) or "")]  # by a broken one, both sides have changed all
     locks += [whole_lock(*side) for side in ((ours, "HEAD"), (theirs, branch))]
     beginning = yaml.load(texts[base] or "{}", LOADER) or {}
     overrides = united(overrides_of(texts[base]), overrides_of(texts[ours]), overrides_of(texts[theirs]), beginning)
@@ -74,7 +75,7 @@ def revision(branch: str) -> str:
 def whole_lock(commit: str, name: str) -> dict[str, Any]:
     """By stage, what a side's dvc.lock says. Raises InputError where it was cut."""
     remedy = f"mend it there with `make repro`, and commit {LOCK}; nothing was changed"
-    return lock.whole(lambda path: read("show", f"{commit}:./{path}"), name, remedy)
+    return lock.whole(partial(text_at, commit), name, remedy)
 
 
 def overrides_of(text: str) -> dict[str, str]:
