@@ -5,8 +5,10 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # tests share the machine; libraries read it when they are loaded, so first of all
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,3 +130,17 @@ def copy(ran: Clone, tmp_path: Path) -> Clone:
     clone = Clone(tmp_path / "copy")
     clone("dvc", "checkout", "--quiet")
     return clone
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was met of faults, and what came of it; `tests/test_faults.py` records it."""
+    reports = [report for of in ("passed", "failed") for report in terminalreporter.getreports(of)]
+    told = [pair for report in reports for pair in report.user_properties if report.when == "call"]
+    of = {kind: [value for key, value in told if key == kind] for kind in ("fault", "lost", "wrong")}
+    if of["fault"]:
+        phases = ", ".join(f"{n} {phase}" for phase, n in Counter(of["fault"]).items())
+        failed = sum(any(key == "fault" for key, _ in report.user_properties) for report in reports if report.failed)
+        more = f", {failed} tests of them failed" if failed else ""
+        terminalreporter.write_line(
+            f"{len(of['fault'])} faults, {len(of['lost'])} lost, {len(of['wrong'])} wrong{more}: {phases}"
+        )

@@ -12,23 +12,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.clones import CELLS, SMALL, TUNES, Clone, cells_of
+from tests.clones import CELLS, LEARNERS, SMALL, TUNES, Clone, cells_of
 from tests.test_audit import audited
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 DIFFERS = ("data/timings/", "results/costs.json", "results/report.")
 KILLER = """
-import os, signal, sys
+import os, signal, sys, time
 phase = os.environ.get("TEST_KILL_AT", "")
 if phase:
-    who, what, count = phase.split(":")
+    who, what, count, delay = phase.split(":")
     marker = os.environ["TEST_KILL_MARKER"]
-    state = {"is_armed": False}
+    state = {"is_armed": False, "killer": 0}
 
     def is_asked():  # counted over all processes: each event takes the next number that is free
         for i in range(1, int(count) + 1):
@@ -39,28 +40,42 @@ if phase:
                 pass
         return False
 
-    def kill():
-        if not os.path.exists(marker):
-            open(marker, "x").close()
-            os.kill(os.getpid(), signal.SIGKILL)
+    def kill(pid):
+        os.kill(pid, 0)  # it is there
+        open(marker, "x").close()
+        os.kill(pid, signal.SIGKILL)
+
+    def kill_later(pid):
+        killer = os.fork()
+        if not killer:
+            time.sleep(float(delay))
+            kill(pid)
+            os._exit(0)
+        return killer
 
     def hook(event, args):
         if state["is_armed"]:  # the file that was opened is empty now
             state["is_armed"] = False
-            kill()
+            kill(os.getpid())
         if event not in ("open", "os.rename", "os.link"):
             return
-        if event == "open" and "w" not in str(args[1] or "") and not (isinstance(args[2], int) and args[2] & 3):
+        writes = event != "open" or "w" in str(args[1] or "") or (isinstance(args[2], int) and args[2] & 3)
+        if state["killer"] and writes and ".partial" in str(args[0]):  # its fits are over
+            os.kill(state["killer"], signal.SIGKILL)
+            state["killer"] = 0
+        if bool(writes) == bool(delay) or who not in sys.orig_argv + [""] or str(args[0]).startswith(marker):
             return
-        if what in " ".join(map(str, args)) and not str(args[0]).startswith(marker) and who in sys.orig_argv + [""]:
-            if is_asked():
-                if what == "dvc.lock":
-                    state["is_armed"] = True
-                else:
-                    kill()
+        if what in " ".join(map(str, args)) and is_asked():
+            if delay:
+                state["killer"] = kill_later(os.getpid())
+            elif what == "dvc.lock":
+                state["is_armed"] = True
+            else:
+                kill(os.getpid())
 
     sys.addaudithook(hook)
 """
+SERVER = "stages/run/server.py"  # which forks all cells
 # Phase: which process (a word of its command, or any), and what it opens for writing or renames before it dies.
 PHASES = {
     "save": ("", ".predictions.npz.partial"),
@@ -71,6 +86,10 @@ PHASES = {
     "results": ("", ".csv.partial"),
     "report": ("", "figures/."),
 }
+FITS = {"data/tuning/small_nn/": (0.05, 0.3, 0.8), "data/tuning/gradient_boosting/": (0.2, 1.0, 3.0)}
+# Of a cell that fits: what it reads last before, and the seconds from there on, within which it must not have saved.
+KILLS = [(phase, *where, count, "") for phase, where in PHASES.items() for count in (1, 2, 3)]
+KILLS += [("fit", SERVER, what, 1, str(delay)) for what, delays in FITS.items() for delay in delays]
 
 
 @pytest.fixture(scope="module")
@@ -106,30 +125,54 @@ def run(clone: Clone, *command: str, **environment: str) -> "subprocess.Complete
                           text=True, check=False)  # fmt: skip
 
 
-def assert_recovers(clone: Clone, undisturbed: dict[str, bytes]) -> None:
-    done = run(clone)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert same(clone) == undisturbed
-    assert set(lock(clone)) >= {"guard", "prepare", "subsample", *TUNES, *CELLS, "evaluate", "plot"}
-    assert run(clone).stdout.startswith("run: nothing has changed")
+class Faults:
+    """What a test did to a study, and whether the next run made good for it; told in sum at the end of all tests."""
+
+    def __init__(self, record: Callable[[str, object], None], undisturbed: dict[str, bytes]):
+        self.record, self.undisturbed = record, undisturbed
+
+    def met(self, phase: str) -> None:
+        self.record("fault", phase)
+
+    def assert_recovers(self, clone: Clone) -> None:
+        done = run(clone)
+        found = same(clone)
+        for name in self.undisturbed.keys() - found.keys():
+            self.record("lost", name)
+        for name in found:
+            if found[name] != self.undisturbed.get(name):
+                self.record("wrong", name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert found == self.undisturbed
+        assert set(lock(clone)) >= {"guard", "prepare", "subsample", *TUNES, *CELLS, "evaluate", "plot"}
+        assert run(clone).stdout.startswith("run: nothing has changed")
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_kill_in_each_phase(fresh, undisturbed, tmp_path, phase, count):
+@pytest.fixture
+def faults(record_property: Callable[[str, object], None], undisturbed: dict[str, bytes]) -> Faults:
+    return Faults(record_property, undisturbed)
+
+
+@pytest.mark.parametrize(("phase", "who", "what", "count", "delay"), KILLS)
+def test_a_kill_in_each_phase(fresh, faults, tmp_path, phase, who, what, count, delay):
     (tmp_path / "killer").mkdir()
     (tmp_path / "killer/sitecustomize.py").write_text(KILLER)
-    who, what = PHASES[phase]
     marker = tmp_path / "killed"
-    done = run(
-        fresh, PYTHONPATH=str(tmp_path / "killer"), TEST_KILL_AT=f"{who}:{what}:{count}", TEST_KILL_MARKER=str(marker)
-    )
+    asked = f"{fresh.path / who if who == SERVER else who}:{what}:{count}:{delay}"
+    done = run(fresh, PYTHONPATH=str(tmp_path / "killer"), TEST_KILL_AT=asked, TEST_KILL_MARKER=str(marker))
     assert marker.exists(), f"nothing was killed in phase {phase}: {done.stdout[-500:]}"
-    assert_recovers(fresh, undisturbed)
-    print(f"{phase}: killed at event {count}, 0 lost, 0 wrong")
+    faults.met(phase)
+    if phase == "fit":
+        learner = Path(what).name
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: ")
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        sizes = {path.name for path in (fresh.path / "data/predictions" / learner).glob("*")}
+        assert len(sizes) < 2, sizes
+    faults.assert_recovers(fresh)
 
 
-def test_a_kill_of_dvc_while_a_cell_fits(fresh, undisturbed):
+def test_a_kill_of_dvc_while_a_cell_fits(fresh, faults):
     """The cell dies with its DVC: else it would write its output later, over what the next run made."""
     for wait in (0.3, 0.8, 1.5):
         process = subprocess.Popen(["dvc", "repro", "train@small_nn-128"], cwd=fresh.path, stdout=subprocess.PIPE,
@@ -141,39 +184,60 @@ def test_a_kill_of_dvc_while_a_cell_fits(fresh, undisturbed):
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        faults.met("dvc while a cell fits")
         deadline = time.monotonic() + 10
         while cells_of(fresh) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert cells_of(fresh) == []
         shutil.rmtree(fresh.path / "data/predictions", ignore_errors=True)
-    assert_recovers(fresh, undisturbed)
+    faults.assert_recovers(fresh)
 
 
 @pytest.mark.parametrize("wait", [3.0, 8.0, 14.0])
-def test_ctrl_c(fresh, undisturbed, wait):
+def test_ctrl_c(fresh, faults, wait):
     process = subprocess.Popen(["python", "-m", "stages.run"], cwd=fresh.path, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
     time.sleep(wait)
     os.killpg(process.pid, signal.SIGINT)
     told = process.communicate(timeout=30)[1].strip()
     assert process.returncode == 130
+    faults.met(f"Ctrl-C after {wait:.0f} s")
     assert told.startswith("stopped")
     assert len(told.splitlines()) == 1, told
     assert cells_of(fresh) == []
-    assert_recovers(fresh, undisturbed)
+    faults.assert_recovers(fresh)
 
 
-def test_two_runs_at_once(fresh, undisturbed):
+def test_two_runs_at_once(fresh, faults):
     first = subprocess.Popen(["python", "-m", "stages.run"], cwd=fresh.path, stdout=subprocess.DEVNULL)
     time.sleep(4)
     done = run(fresh)
     assert done.returncode == 1
     assert "another `python -m stages.run` goes on here" in done.stderr
     assert first.wait() == 0
-    assert_recovers(fresh, undisturbed)
+    faults.met("two runs at once")
+    faults.assert_recovers(fresh)
 
 
-def test_a_lock_cut_at_any_byte(copy, undisturbed):
+@pytest.mark.parametrize("wait", [0.0, 3.0, 6.0])
+def test_two_repros_of_dvc_at_once(fresh, faults, wait):
+    """DVC itself lets one wait or fail; what both leave is mended by the next run."""
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    repros = []
+    for seconds in (0.0, wait):
+        time.sleep(seconds)
+        command = ["dvc", "repro", *TUNES, *CELLS]
+        env = os.environ | {"PATH": paths}
+        repros.append(
+            subprocess.Popen(command, cwd=fresh.path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
+    for process in repros:
+        process.wait()
+    faults.met(f"two dvc repro, {wait:.0f} s apart")
+    faults.assert_recovers(fresh)
+
+
+def test_a_lock_cut_at_any_byte(copy, faults):
     whole = copy.read("dvc.lock")
     borders = [i for i in range(len(whole)) if whole[i : i + 3] == b"\n  " and whole[i + 3 : i + 4] not in b" -"]
     for place in [0, 1, borders[2], borders[-1], len(whole) // 3, len(whole) - 2]:
@@ -181,16 +245,17 @@ def test_a_lock_cut_at_any_byte(copy, undisturbed):
         first = audited(copy, status=1).checks[0]
         assert first.artefact == "dvc.lock"
         assert "git checkout dvc.lock" in first.remedy
+        faults.met("lock cut")
         done = run(copy)
         assert done.returncode == 0, done.stderr
         assert f"dvc.lock ended after {place:,} of" in done.stdout
         assert copy.read("dvc.lock") == whole
-    assert same(copy) == undisturbed
+    assert same(copy) == faults.undisturbed
     (copy.path / "dvc.lock").write_bytes(whole[:-1])  # of the last byte, which ends the line, nothing is lost
     assert audited(copy).verdict == "pass"
 
 
-def test_a_flipped_byte_in_the_cache_is_never_reported_as_good(copy, undisturbed):
+def test_a_flipped_byte_in_the_cache_is_never_reported_as_good(copy, faults):
     folder = copy.path / "data/predictions/small_nn/128"
     md5 = hashlib.md5((folder / "predictions.npz").read_bytes()).hexdigest()
     blob = copy.path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
@@ -198,13 +263,14 @@ def test_a_flipped_byte_in_the_cache_is_never_reported_as_good(copy, undisturbed
     content = bytearray(blob.read_bytes())
     content[-300] ^= 1
     blob.write_bytes(content)
+    faults.met("byte of the cache")
     assert audited(copy, status=1).checks[0].artefact == str(blob.relative_to(copy.path))
     blob.unlink()  # the remedy that it names, and then
-    assert_recovers(copy, undisturbed)
+    faults.assert_recovers(copy)
     assert audited(copy).verdict == "pass"
 
 
-def test_a_flipped_byte_in_the_remote_is_not_pulled(copy, undisturbed, tmp_path):
+def test_a_flipped_byte_in_the_remote_is_not_pulled(copy, faults, tmp_path):
     copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
     copy.commit("name the remote")
     copy("python", "-m", "stages.share", "push")
@@ -216,10 +282,11 @@ def test_a_flipped_byte_in_the_remote_is_not_pulled(copy, undisturbed, tmp_path)
     largest.write_bytes(content)
     subprocess.run(["git", "clone", "--quiet", str(copy.path), str(tmp_path / "mate")], check=True)
     mate = Clone(tmp_path / "mate")
-    assert_recovers(mate, undisturbed)
+    faults.met("byte of the remote")
+    faults.assert_recovers(mate)
 
 
-def test_the_remote_is_gone(copy, undisturbed, tmp_path):
+def test_the_remote_is_gone(copy, faults, tmp_path):
     copy("python", "-m", "stages.share", "remote", str(tmp_path / "remote"))
     copy.commit("name the remote")
     (tmp_path / "remote").rmdir()
@@ -228,10 +295,11 @@ def test_the_remote_is_gone(copy, undisturbed, tmp_path):
     done = run(copy)
     assert done.returncode == 0, done.stderr
     copy.compose("--reset", *SMALL)
-    assert_recovers(copy, undisturbed)
+    faults.met("remote gone")
+    faults.assert_recovers(copy)
 
 
-def test_a_full_disk(fresh, undisturbed, tmp_path):
+def test_a_full_disk(fresh, faults, tmp_path):
     """The cache on a disk of 3 MB; what did not fit is named, and made once there is room."""
     small = tmp_path / "small"
     small.mkdir()
@@ -244,28 +312,45 @@ def test_a_full_disk(fresh, undisturbed, tmp_path):
         done = run(fresh)
         assert done.returncode == 1
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+        faults.met("disk full")
         (small / "filler").unlink()
         subprocess.run(["mount", "-o", "remount,size=200m", str(small)], check=True)
-        assert_recovers(fresh, undisturbed)
+        faults.assert_recovers(fresh)
     finally:
         subprocess.run(["umount", "--lazy", str(small)], check=False)
 
 
-def test_a_cell_out_of_memory(fresh, undisturbed):
+def test_a_cell_out_of_memory(fresh, faults):
     """Here a limit of the address space makes the allocation fail; the kernel's own answer is SIGKILL, see above."""
     limited = ("bash", "-c", "ulimit -v 700000; python -m stages.train small_nn 128")
     assert run(fresh, "dvc", "repro", "tune@small_nn", "subsample").returncode == 0
     done = run(fresh, *limited)
     assert done.returncode != 0
     assert not (fresh.path / "data/predictions/small_nn/128").exists()
-    assert_recovers(fresh, undisturbed)
+    faults.met("out of memory")
+    faults.assert_recovers(fresh)
 
 
-def test_nan_in_training_is_a_result_that_is_told(fresh):
+def test_nan_in_training_is_a_result_that_is_told(fresh, faults):
     setting = "{learning_rate:1e30,weight_decay:0.0,dropout:0.0,label_smoothing:0.0,wave_deviation:0.1}"
-    fresh.compose("learners=[logistic_regression,small_nn]", f"learners.small_nn.settings=[{setting},{setting}]")
+    fresh.compose(f"learners.small_nn.settings=[{setting},{setting}]")
     done = run(fresh)
     assert done.returncode == 0, done.stdout + done.stderr
     cell = json.loads(fresh.read("data/predictions/small_nn/128/cell.json"))
     assert cell["status"] == "diverged"
     assert json.loads(fresh.read("results/report.json"))["marked"]
+    faults.met("NaN in training")
+    fresh.compose("--reset", *SMALL)
+    faults.assert_recovers(fresh)
+
+
+def test_a_cell_over_its_time_limit_is_a_result_that_is_told(fresh, faults):
+    fresh.compose("train.timeout_seconds=0.01")
+    done = run(fresh)
+    assert done.returncode == 0, done.stdout + done.stderr
+    statuses = {of: json.loads(fresh.read(f"data/predictions/{of}/128/cell.json"))["status"] for of in LEARNERS}
+    assert set(statuses.values()) == {"timeout"}
+    assert json.loads(fresh.read("results/report.json"))["marked"]
+    faults.met("over the time limit")
+    fresh.compose("--reset", *SMALL)
+    faults.assert_recovers(fresh)
