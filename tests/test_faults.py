@@ -162,13 +162,8 @@ def test_a_kill_in_each_phase(fresh, faults, tmp_path, phase, who, what, count, 
     done = run(fresh, PYTHONPATH=str(tmp_path / "killer"), TEST_KILL_AT=asked, TEST_KILL_MARKER=str(marker))
     assert marker.exists(), f"nothing was killed in phase {phase}: {done.stdout[-500:]}"
     faults.met(phase)
-    if phase == "fit":
-        learner = Path(what).name
-        assert done.returncode == 1
-        assert done.stderr.startswith("error: ")
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        sizes = {path.name for path in (fresh.path / "data/predictions" / learner).glob("*")}
-        assert len(sizes) < 2, sizes
+    if phase == "fit":  # of which the same run may make good already
+        assert f"failed to run: python -m stages.train {Path(what).name} " in fresh.read("run.log").decode()
     faults.assert_recovers(fresh)
 
 
