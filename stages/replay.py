@@ -9,6 +9,7 @@ different but a cell that timed out on one side was not compared.
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -24,7 +25,7 @@ from typing import Any, Literal
 from configobj import ConfigObj
 
 from stages.audit import machine
-from stages.audit.replay import OF_MACHINE
+from stages.audit.replay import OF_MACHINE, WITH_ROUNDING
 from stages.audit.say import UNCHECKED, could, printable
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, provenance
@@ -159,23 +160,34 @@ def replayed(of: Name, was: Side, now: Side, metric: str, is_of_study: bool) -> 
     beyond = {name: by - allowed(kind, name) for name, by in apart.items() if by > allowed(kind, name)}
     worst = max(beyond, key=lambda name: beyond[name], default=metric)
     is_lost = of not in was.hashes or of not in now.hashes
-    is_same = not is_lost and are_equal(of, was, now, is_of_study)
+    is_same = not is_lost and was.hashes[of] == now.hashes[of]
+    is_beyond = is_of_study or bool(beyond)
+    if not is_same and not is_lost and not is_of_study:  # where cell.json names another machine, or other packages
+        is_true = is_as_hashed(was, of)
+        is_alike = told(was, of, OF_MACHINE) == told(now, of, OF_MACHINE)
+        is_same = is_true and is_alike and predictions(was, of) == predictions(now, of)
+        is_beyond |= not is_true or told(was, of, WITH_ROUNDING) != told(now, of, WITH_ROUNDING)
     statuses = {side.infos.get(of, {}).get("status") for side in (was, now)}
-    told = judged(is_same, is_lost, "timeout" in statuses and len(statuses) > 1, is_of_study or bool(beyond))
+    verdict = judged(is_same, is_lost, "timeout" in statuses and len(statuses) > 1, is_beyond)
     by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
     learner, n_train = of
-    return Replayed(learner=learner, n_train=int(n_train), found=told, metric=worst, apart=by,
+    return Replayed(learner=learner, n_train=int(n_train), found=verdict, metric=worst, apart=by,
                     tolerance=allowed(kind, worst))  # fmt: skip
 
 
-def are_equal(of: Name, was: Side, now: Side, is_of_study: bool) -> bool:
-    """All files; where other packages or another machine, which cell.json names, made them: the predictions, and all
-    else that cell.json tells."""
-    if is_of_study or was.hashes[of] == now.hashes[of]:
-        return was.hashes[of] == now.hashes[of]
-    first, second = ({key: value for key, value in side.infos.get(of, {}).items() if key not in OF_MACHINE}
-                     for side in (was, now))  # fmt: skip
-    return was.hashes[of].get("predictions.npz") == now.hashes[of].get("predictions.npz") and first == second
+def predictions(side: Side, of: Name) -> str | None:
+    return side.hashes[of].get("predictions.npz")
+
+
+def told(side: Side, of: Name, but: Set[str]) -> dict[str, Any]:
+    """What cell.json tells, as results/cells.json repeats it."""
+    return {key: value for key, value in side.infos.get(of, {}).items() if key not in but | {"marks"}}
+
+
+def is_as_hashed(side: Side, of: Name) -> bool:
+    """Whether what results/cells.json repeats of a cell is the cell.json of which hashes.json has the SHA-256."""
+    content = artefacts.json_of(told(side, of, frozenset())).encode()
+    return hashlib.sha256(content).hexdigest() == side.hashes[of].get("cell.json")
 
 
 def judged(is_same: bool, is_lost: bool, is_late: bool, is_beyond: bool) -> Found:

@@ -16,11 +16,13 @@ import pytest
 
 from stages.audit import machine
 from stages.audit.causes import ordered
-from stages.audit.checks.anew import is_close
+from stages.audit.checks.anew import is_close, raw
 from stages.audit.checks.cells import hardware
+from stages.audit.checks.data import CARD
 from stages.audit.recorded import Stage
 from stages.audit.say import fails, passes, printable
-from stages.common import provenance
+from stages.common import artefacts, provenance
+from stages.common.records import save_records
 from stages.contract.audit import Audit, Check
 from stages.replay import Replayed, compared, status_of
 from tests import records
@@ -409,22 +411,26 @@ def test_what_a_replay_says_of_other_bits(copy, monkeypatch, processor, by, stat
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
+    ("change", "is_forged", "expected"),
     [
-        ({"versions": {"python": "3.99.0"}}, "equal bits"),
-        ({"versions": {"python": "3.99.0"}, "reason": "another"}, "within tolerance"),
+        ({}, False, "equal bits"),
+        ({"epochs": [1, 1, 1]}, False, "within tolerance"),
+        ({"reason": "another"}, False, "different"),
+        ({}, True, "different"),
     ],
 )
 def test_predictions_of_equal_bits_are_told_as_such_whatever_packages_their_record_names(
-    copy, monkeypatch, change, expected
+    copy, monkeypatch, change, is_forged, expected
 ):
+    """A commit whose cell.json names another Python, and something else; trained anew: what is here."""
     results = copy.path / "results"
     names = ("hashes.json", "cells.json")
     here = {name: (results / name).read_bytes() for name in names}
     hashes, cells = (json.loads(here[name]) for name in names)
-    hashes["small_nn"]["128"]["cell.json"] = "0" * 64
     cell = next(cell for cell in cells if (cell["learner"], cell["n_train"]) == ("small_nn", 128))
-    cell |= change | {"versions": cell["versions"] | change["versions"]}
+    cell |= change | {"versions": cell["versions"] | {"python": "3.99.0"}}
+    said = artefacts.json_of({key: value for key, value in cell.items() if key != "marks"})
+    hashes["small_nn"]["128"]["cell.json"] = "0" * 64 if is_forged else hashlib.sha256(said.encode()).hexdigest()
     for name, content in zip(names, (hashes, cells), strict=True):
         (results / name).write_text(json.dumps(content))
     copy.commit("made with another Python")
@@ -458,9 +464,22 @@ def test_cells_of_another_library_of_linear_algebra_are_of_another_machine(copy,
 def test_cells_of_one_kind_that_were_made_in_two_ways_are_told():
     cells = [records.cell("a", 64), records.cell("b", 64, kind="another", threads=1), records.cell("a", 128)]
     assert hardware(cells).status == "PASS"
-    found = hardware([*cells, records.cell("a", 256, threads=3)])
+    assert hardware([*cells, records.cell("c", 64, precision="bf16-mixed")]).status == "PASS"  # as its params ask
+    found = hardware([*cells, records.cell("c", 256, threads=3)])
     assert found.status == "WARN"
-    assert "network: cpu, 32-true, threads: 2 and cpu, 32-true, threads: 3" in found.observed
+    assert "cells of kind network: cpu, threads 2 and cpu, threads 3" in found.observed
+    assert hardware([*cells, records.cell("a", 256, precision="bf16-mixed")]).status == "WARN"
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_raw_data_of_packages_are_held_against_the_data_card(tmp_path, monkeypatch, is_changed):
+    monkeypatch.chdir(tmp_path)
+    save_records(tmp_path / CARD, records.card())
+    save_records(tmp_path / "anew" / CARD, records.card(sha256={"x": "1" * 64}) if is_changed else records.card())
+    assert [check.status for check in raw(tmp_path / "anew", "")] == ["FAIL" if is_changed else "PASS"]
+    assert list(raw(tmp_path / "anew", "folder/x")) == []  # a file of the user's, which is hashed by itself
+    (tmp_path / CARD).write_text("{}")
+    assert list(raw(tmp_path / "anew", "")) == []  # of which the comparison tells
 
 
 @pytest.mark.parametrize(

@@ -226,8 +226,8 @@ def test_two_repros_of_dvc_at_once(fresh, faults, wait):
         repros.append(
             subprocess.Popen(command, cwd=fresh.path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         )
-    for process in repros:
-        process.wait()
+    assert all(process.poll() is None for process in repros)  # at one time
+    assert 0 in [process.wait() for process in repros]
     faults.met(f"two dvc repro, {wait:.0f} s apart")
     faults.assert_recovers(fresh)
 

@@ -13,7 +13,7 @@ from stages import compare
 from stages.audit.checks import files
 from stages.audit.recorded import load
 from stages.common.errors import InputError
-from stages.run import lock
+from stages.run import commands, lock
 from stages.share import __main__ as share
 from stages.share.merge import merge
 
@@ -24,9 +24,10 @@ stages:
     matrix:
       learner: [a]
       n: ['8']
-    cmd: mkdir -p data/predictions/a && echo 1 > data/predictions/a/8
+    cmd: mkdir -p data/predictions/a data/timings/a && echo 1 > data/predictions/a/8 && echo 1 > data/timings/a/8.json
     outs:
     - data/predictions/a/8
+    - data/timings/a/8.json
   evaluate:
     cmd: echo '{"a":{"8":{}}}' > results/hashes.json && echo learner,n_train,metric,mean > results/curves.csv
     deps:
@@ -144,6 +145,33 @@ def test_a_lock_cut_at_any_byte_is_named_and_mended(study):
     assert lock.whole()
 
 
+def test_a_cut_in_the_last_cell_is_named_where_cells_come_last(study):
+    stages = lock.loaded()
+    lock.save({name: stages[name] for name in ("evaluate", "plot", "train@a-8")})
+    text = Path("dvc.lock").read_text()
+    assert lock.whole()
+    for place in range(text.index("  train@a-8:"), len(text)):
+        Path("dvc.lock").write_text(text[:place])
+        with pytest.raises(
+            InputError, match=r"^here: dvc.lock (is half a file, or none|was cut: its? .*); `git checkout"
+        ):
+            lock.whole()
+
+
+def test_a_committed_lock_whose_last_line_has_no_end_loses_its_last_stage(study):
+    text = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(text[:-1])
+    commit("an editor took the last byte")
+    lock.KEPT.unlink(missing_ok=True)
+    with pytest.raises(InputError, match="its last line has no end"):
+        lock.whole()
+    assert "plot is made anew" in (lock.mend() or "")
+    assert set(lock.loaded()) == {"train@a-8", "evaluate"}
+    dvc("repro")
+    assert Path("dvc.lock").read_text() == text
+    assert lock.mend() is None
+
+
 def test_what_is_composed_and_not_run_yet_is_not_taken_for_a_cut(study):
     text = Path("dvc.yaml").read_text()
     text = text.replace("['8']", "['8', '16']").replace("    - results/story.md", "    - results/new.md")
@@ -218,6 +246,15 @@ def test_a_remote_is_verified_before_anything_is_pushed_or_pulled(study, tmp_pat
     assert Path("results/report.html").read_text() == "r\n"
     assert "verify = true" in Path(".dvc/config.local").read_text()
     assert "mine had no `verify = true`, which .dvc/config.local has now\n" in capsys.readouterr().out
+
+
+def test_a_run_verifies_for_this_clone_alone(study, tmp_path):
+    assert commands.verify("nothing") is None
+    dvc("remote", "add", "--default", "team", str(tmp_path / "remote"))
+    shared = Path(".dvc/config").read_text()
+    assert "which .dvc/config.local has now" in (commands.verify("team") or "")
+    assert commands.verify("team") is None
+    assert Path(".dvc/config").read_text() == shared
 
 
 def test_a_remote_that_this_clone_trusts_is_refused(study, tmp_path):

@@ -124,12 +124,12 @@ def test_make_share_and_make_open_and_a_verified_make_repro(copy, tmp_path, monk
     mate(*MAKE, "open")
     assert mate.read("results/report.html") == copy.read("results/report.html")
     assert not (mate.path / "data").exists() or not (mate.path / "data/predictions").exists()
-    assert "verify = true" in (mate.path / ".dvc/config").read_text()
-    mate("git", "checkout", ".dvc/config")
+    (mate.path / ".dvc/config.local").unlink()
     told = mate(*MAKE, "repro")
-    assert "run: team had no `verify = true`, which .dvc/config has now" in told
+    assert "run: team had no `verify = true`, which .dvc/config.local has now" in told
     assert trained(mate) == []
-    assert "verify = true" in (mate.path / ".dvc/config").read_text()
+    assert "verify = true" in (mate.path / ".dvc/config.local").read_text()
+    assert "config" not in mate("git", "status", "--porcelain")  # what the team shares is as it was
 
 
 @pytest.mark.slow

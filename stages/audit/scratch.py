@@ -48,8 +48,8 @@ def link(source: str | Path, target: str | Path) -> None:
 
 def stage(at: Path, *arguments: str) -> str | None:
     """Runs `python -m stages.…` there, cold; None, or what it said of its failure."""
-    own = ("DVC_", "STAGES_", "OMP_", "MKL_", "OPENBLAS_")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
+    environment = {key: value for key, value in os.environ.items()
+                   if not key.startswith(("DVC_", "STAGES_")) and not key.endswith("_NUM_THREADS")}  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", *arguments], cwd=at, env=environment, capture_output=True, text=True, check=False
     )

@@ -106,8 +106,12 @@ def save_text(path: Path, content: str) -> None:
 
 
 def save_json(path: Path, content: Any) -> None:
+    save_text(path, json_of(content))
+
+
+def json_of(content: Any) -> str:
     """Indented, in the given order, NaN refused: the same content gives the same bytes."""
-    save_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def load_text(path: Path) -> str:

@@ -38,17 +38,21 @@ def instructions() -> str:
 
 def linear_algebra() -> str:
     """The libraries behind NumPy and SciPy, each with the code that it chose for this processor, such as
-    `openblas 0.3.29 Haswell`; those that other packages bring count with their versions."""
-    import numpy  # noqa: F401 - loads its library, as
-    import scipy.linalg  # noqa: F401 - loads its own library
+    `openblas 0.3.29 Haswell`; those that other packages bring count with their versions. Empty where they are of a kind
+    that does not tell."""
+    import numpy
+    import scipy.linalg  # noqa: F401 - loads its library, as NumPy does
     from threadpoolctl import threadpool_info
 
-    found = {
-        f"{of['internal_api']} {of['version']} {of.get('architecture', '')}".strip()
-        for of in threadpool_info()
-        if of["user_api"] == "blas" and "torch" not in Path(of["filepath"]).parts
-    }
-    return ", ".join(sorted(found))
+    site = Path(numpy.__file__).parents[1]
+    loaded = [of for of in threadpool_info() if of["user_api"] == "blas"]
+    places = [Path(of["filepath"]) for of in loaded]
+    packages = [path.relative_to(site).parts[0] if path.is_relative_to(site) else "" for path in places]
+    brought = [name.startswith(("numpy", "scipy")) for name in packages]  # as wheels do
+    of_system = [not name for name in packages]
+    own = brought if any(brought) else of_system
+    told = (f"{of['internal_api']} {of['version']} {of.get('architecture', '')}".strip() for of in loaded)
+    return ", ".join(sorted({name for name, is_own in zip(told, own, strict=True) if is_own}))
 
 
 def memory(root: Path = Path("/")) -> int:

@@ -73,9 +73,10 @@ def whole(read: Callable[[str], str | None] = here, where: str = "here", remedy:
     if half or not (text or "").endswith("\n"):
         place = f"it ends in what it tells of {half[0]}" if half else "its last line has no end"
         raise InputError(f"{where}: {LOCK} was cut: {place}; {remedy}")
-    timed = [path for path in cells_of(results or "", TIMINGS) if any(of.startswith(f"{TIMINGS}/") for of in told)]
-    lacking = [path for path in [*cells_of(results or "", PREDICTIONS), *timed] if path not in told]
-    lacking += [path for path in results_of(read("dvc.yaml") or "") if path not in told and read(path) is not None]
+    pipeline = read("dvc.yaml") or ""
+    kinds = [folder for folder in (PREDICTIONS, TIMINGS) if f"{folder}/" in pipeline]
+    lacking = [path for folder in kinds for path in cells_of(results or "", folder) if path not in told]
+    lacking += [path for path in results_of(pipeline) if path not in told and read(path) is not None]
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise InputError(f"{where}: {LOCK} was cut: it tells nothing of {lacking[0]}{more}; {remedy}")
@@ -122,7 +123,8 @@ def keep() -> None:
 def mend() -> str | None:
     """Puts back a dvc.lock that is but the beginning of the copy or of the committed one, or no list of stages; and
     stages of the copy that it lacks, as where DVC was killed while it wrote a newer one. Takes one away that was cut
-    where there is neither. Says what was done; None where it is whole, or for people."""
+    where there is neither, and the last stage of one whose last line has no end. Says what was done; None where it is
+    whole, or for people."""
     if not LOCK.is_file():
         return None
     found = LOCK.read_bytes()
@@ -140,6 +142,10 @@ def mend() -> str | None:
     if not stages:
         LOCK.unlink()
         return f"{LOCK} was cut after {len(found):,} bytes; what was made is taken from the run cache"
+    if not found.endswith(b"\n"):  # what its last line says may be half of a number
+        *others, last = stages
+        save({name: stages[name] for name in others})
+        return f"{LOCK} had no end; {last} is made anew, or taken from the run cache"
     lacking = [name for name in kept if name not in stages]
     if lacking and found.strip() != committed.strip():
         save(kept | stages)

@@ -97,15 +97,21 @@ def environment() -> Iterator[Check]:
 
 
 def hardware(cells: Sequence[Cell]) -> Check:
-    """Whether all cells of a kind were made alike: else curves differ by the machine as well as by what is studied."""
+    """Whether all cells of a kind were made on one accelerator with as many threads, and all of a learner with one
+    precision: else curves differ by these as well as by what is studied."""
     found: dict[str, set[str]] = {}
     for cell in cells:
         on = " ".join(filter(None, (cell.accelerator, cell.name)))
-        found.setdefault(cell.kind, set()).add(f"{on}, {cell.precision}, threads: {cell.threads}")
-    name, expected = "hardware of cells", "one accelerator, precision and number of threads for all cells of a kind"
-    told = "; ".join(f"{kind}: {' and '.join(sorted(ways))}" for kind, ways in sorted(found.items()))
-    if any(len(ways) > 1 for ways in found.values()):
-        return warns(name, str(PREDICTIONS), expected, told, "train the study on one kind of machine")
+        found.setdefault(f"cells of kind {cell.kind}", set()).add(f"{on}, threads {cell.threads}")
+        found.setdefault(f"cells of {cell.learner}", set()).add(cell.precision)
+    name, expected = (
+        "hardware of cells",
+        "one accelerator and number of threads for a kind, one precision for a learner",
+    )
+    told = "; ".join(f"{of}: {' and '.join(sorted(ways))}" for of, ways in found.items())
+    if odd := [of for of, ways in found.items() if len(ways) > 1]:
+        remedy = f"train all {odd[0]} on one kind of machine with the same params"
+        return warns(name, str(PREDICTIONS), expected, told, remedy)
     return passes(name, str(PREDICTIONS), expected, told)
 
 
