@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.clones import CELLS, LEARNERS, SMALL, TUNES, Clone, cells_of
+from tests.clones import CELLS, SMALL, TUNES, Clone, cells_of
 from tests.test_audit import audited
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
@@ -340,11 +340,11 @@ def test_nan_in_training_is_a_result_that_is_told(fresh, faults):
 
 
 def test_a_cell_over_its_time_limit_is_a_result_that_is_told(fresh, faults):
-    fresh.compose("train.timeout_seconds=0.01")
+    fresh.compose("train.timeout_seconds=1")
     done = run(fresh)
     assert done.returncode == 0, done.stdout + done.stderr
-    statuses = {of: json.loads(fresh.read(f"data/predictions/{of}/128/cell.json"))["status"] for of in LEARNERS}
-    assert set(statuses.values()) == {"timeout"}
+    cell = json.loads(fresh.read("data/predictions/gradient_boosting/128/cell.json"))
+    assert cell["status"] == "timeout"
     assert json.loads(fresh.read("results/report.json"))["marked"]
     faults.met("over the time limit")
     fresh.compose("--reset", *SMALL)
