@@ -66,6 +66,7 @@ def test_a_study_on_three_nodes_one_of_which_is_lost_is_the_serial_one(cluster, 
     assert process.returncode == 0, told
     assert f"{len(TUNES) + len(CELLS)} of {len(TUNES) + len(CELLS)} cells" in told
     assert_same_predictions(clone, ran)
+    assert "verify = true" in clone.read(".dvc/config").decode()  # set by the run, and sent to the nodes
     assert lock(clone) == lock(ran)
     assert clone.repro() == []
 

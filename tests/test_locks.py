@@ -248,13 +248,14 @@ def test_a_remote_is_verified_before_anything_is_pushed_or_pulled(study, tmp_pat
     assert "mine had no `verify = true`, which .dvc/config.local has now\n" in capsys.readouterr().out
 
 
-def test_a_run_verifies_for_this_clone_alone(study, tmp_path):
+def test_a_run_verifies_in_the_file_that_names_the_remote(study, tmp_path):
     assert commands.verify("nothing") is None
     dvc("remote", "add", "--default", "team", str(tmp_path / "remote"))
-    shared = Path(".dvc/config").read_text()
-    assert "which .dvc/config.local has now" in (commands.verify("team") or "")
+    assert "which .dvc/config has now" in (commands.verify("team") or "")
     assert commands.verify("team") is None
-    assert Path(".dvc/config").read_text() == shared
+    assert not Path(".dvc/config.local").exists()
+    git("checkout", ".dvc/config")  # a commit from before the remote was named
+    dvc("status")
 
 
 def test_a_remote_that_this_clone_trusts_is_refused(study, tmp_path):

@@ -124,12 +124,12 @@ def test_make_share_and_make_open_and_a_verified_make_repro(copy, tmp_path, monk
     mate(*MAKE, "open")
     assert mate.read("results/report.html") == copy.read("results/report.html")
     assert not (mate.path / "data").exists() or not (mate.path / "data/predictions").exists()
-    (mate.path / ".dvc/config.local").unlink()
+    assert "verify = true" in mate.read(".dvc/config").decode()
+    mate("git", "checkout", ".dvc/config")
     told = mate(*MAKE, "repro")
-    assert "run: team had no `verify = true`, which .dvc/config.local has now" in told
+    assert "run: team had no `verify = true`, which .dvc/config has now; `git add .dvc/config && git commit`" in told
     assert trained(mate) == []
-    assert "verify = true" in (mate.path / ".dvc/config.local").read_text()
-    assert "config" not in mate("git", "status", "--porcelain")  # what the team shares is as it was
+    assert "verify = true" in mate.read(".dvc/config").decode()
 
 
 @pytest.mark.slow

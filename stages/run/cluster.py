@@ -28,7 +28,7 @@ from stages.run.snapshot import git
 
 CONNECT_SECONDS = 10.0
 RETRIES = 3  # of a task whose node is lost
-MAY_DIFFER = ("dvc.lock", "results/", "params.yaml")  # of the commit: what is made here travels beside it
+MAY_DIFFER = ("dvc.lock", "results/", "params.yaml", ".dvc/config")  # from the commit: these travel as they are here
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ def run_on(ray: Any, tasks: Sequence[Task], asked: Asked, environment: Mapping[s
 
 
 def packed() -> bytes:
-    """The commit's files, and params.yaml, dvc.lock and DVC's configuration of this clone as they are here."""
+    """The commit's files, and params.yaml, dvc.lock and DVC's configuration as they are here."""
     archive = subprocess.run(["git", "archive", "--format=tar", "HEAD"], capture_output=True, check=True).stdout
     buffer = io.BytesIO(archive)
     with tarfile.open(fileobj=buffer, mode="a") as tar:
-        for name in ("params.yaml", "dvc.lock", ".dvc/config.local"):
+        for name in ("params.yaml", "dvc.lock", ".dvc/config", ".dvc/config.local"):
             if Path(name).is_file():
                 tar.add(name)
     return buffer.getvalue()

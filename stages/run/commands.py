@@ -58,20 +58,24 @@ def is_verified(name: str) -> bool:
     return bool(Config.from_cwd()["remote"].get(name, {}).get("verify"))
 
 
-def verify(name: str, for_all: bool = False) -> str | None:
-    """Sets `verify = true` where the remote lacks it, for this clone or for all: DVC else trusts the hashes of what it
-    pulls. Says what was done; None where nothing was. Raises InputError where it cannot be set."""
+def verify(name: str) -> str | None:
+    """Sets `verify = true` where the remote lacks it: DVC else trusts the hashes of what it pulls. Says what was done;
+    None where nothing was. Raises InputError where it cannot be set.
+
+    In the file that names the remote: a section without `url`, as config.local would keep it in a commit that does not
+    name the remote, breaks every command of DVC."""
     if is_verified(name) or name not in Config.from_cwd()["remote"]:  # of which DVC itself tells
         return None
-    is_shared = for_all and name in Config.from_cwd().read("repo").get("remote", {})
+    is_shared = name in Config.from_cwd().read("repo").get("remote", {})
     where = [] if is_shared else ["--local"]
     command = [*DVC, "remote", "modify", *where, name, "verify", "true"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    remedy = f"`dvc remote modify --local {name} verify true`"
     if done.returncode:
         told = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]
-        raise InputError(f"{name}: verify cannot be set, so that DVC would trust what it pulls: {told}; {remedy}")
+        raise InputError(f"{name}: verify cannot be set, so that DVC would trust what it pulls: {told}; make .dvc/config "
+                         f"writable, then `dvc remote modify {name} verify true`")  # fmt: skip
     if not is_verified(name):
+        remedy = f"`dvc remote modify --local {name} verify true`"
         raise InputError(f"{name}: verify is false in .dvc/config.local, so that DVC trusts what it pulls; {remedy}")
     commit = "config has now; `git add .dvc/config && git commit`" if is_shared else "config.local has now"
     return f"{name} had no `verify = true`, which .dvc/{commit}"

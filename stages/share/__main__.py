@@ -74,9 +74,9 @@ def remote(url: str, endpoint: str | None) -> None:
     )
 
 
-def verify(of: Recorded, for_all: bool) -> None:
-    """Of what is pulled from here on, by this clone or by all."""
-    if done := commands.verify(of.repo.config["core"]["remote"], for_all):
+def verify(of: Recorded) -> None:
+    """Of what is pulled from here on."""
+    if done := commands.verify(of.repo.config["core"]["remote"]):
         print(f"share: {done}")
 
 
@@ -96,7 +96,7 @@ def push() -> None:
     if gone := files.lost(of):
         raise InputError(f"{gone[0]}: neither the cache nor the remote holds it; `dvc commit {gone[0]}` where it lies "
                          "here as recorded, else `make repro`; nothing was pushed")  # fmt: skip
-    verify(of, for_all=True)
+    verify(of)
     dvc("push", "--run-cache", shown=True)
     changed = [path for path in of.uncommitted() if path in ("params.yaml", "dvc.lock") or path.startswith("results/")]
     if changed:
@@ -123,7 +123,7 @@ def fetch(of: Recorded) -> None:
         lock.whole()
         raise InputError(f"{lock.LOCK} tells of no {REPORT}; `make repro` makes one")
     if of.repo.config["core"].get("remote"):
-        verify(of, for_all=False)
+        verify(of)
     places = [str(REPORT), str(FIGURES)]
     try:
         dvc("pull", *places)
