@@ -72,7 +72,7 @@ def verify(name: str) -> str | None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         told = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]
-        raise InputError(f"{name}: verify cannot be set, so that DVC would trust what it pulls: {told}; make .dvc/config "
+        raise InputError(f"{name}: verify cannot be set, and DVC would trust what it pulls: {told}; make .dvc/config "
                          f"writable, then `dvc remote modify {name} verify true`")  # fmt: skip
     if not is_verified(name):
         remedy = f"`dvc remote modify --local {name} verify true`"
