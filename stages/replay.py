@@ -4,7 +4,8 @@
 
 The study runs in a clone of its own with an empty cache, so that nothing here is touched and nothing is taken over.
 Exit status 0: equal bits or within tolerance; 1: a cell is different; 2: the study does not run anew, or nothing is
-different but a cell that timed out on one side was not compared.
+different but a cell was not compared: it timed out on one side, or its networks were trained on a GPU and this machine
+is of another class.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from typing import Any, Literal
 from configobj import ConfigObj
 
 from stages.audit import machine
-from stages.audit.replay import OF_MACHINE, WITH_ROUNDING
+from stages.audit.replay import OF_MACHINE, WITH_RANDOM, WITH_ROUNDING, is_comparable
 from stages.audit.say import UNCHECKED, could, printable
 from stages.audit.tolerance import allowed
 from stages.common import artefacts, provenance
@@ -35,18 +37,21 @@ from stages.common.errors import InputError
 from stages.common.params import PARAMS, read_yaml
 from stages.common.records import Record
 from stages.compose.surroundings import git, text_at
+from stages.train.jobs import ON_CPU
 
 PLACE = Path(".dvc/tmp/replay")
 RECEIPT = RESULTS / "replay.json"
 OF_HOST = ("processor", "instructions", "linear_algebra")
 Name = tuple[str, str]  # learner and size
 
-Found = Literal["equal bits", "within tolerance", "different", "timed out"]
+Found = Literal["equal bits", "within tolerance", "different", "timed out", "other accelerator"]
+NOT_COMPARED = {"timed out", "other accelerator"}
 
 
 class Replayed(Record):
     """found: equal bits of the predictions, and of cell.json but for what it tells of another machine or of other
-    packages; timed out where one side alone ran into the time limit. metric: that of the picture, or the one that is
+    packages; timed out where one side alone ran into the time limit; other accelerator where networks were trained on a
+    GPU and another class of machine made others. metric: that of the picture, or the one that is
     furthest beyond its tolerance; apart: the difference of the means in it, 0 with equal bits."""
 
     learner: str
@@ -82,7 +87,8 @@ def main() -> None:
     artefacts.save_json(RECEIPT, receipt.model_dump())
     shutil.rmtree(PLACE)
     for cell in receipt.cells:
-        apart = f", {cell.metric} {cell.apart:.2g} apart of {cell.tolerance:.2g} allowed" if cell.apart else ""
+        of = "" if cell.found in NOT_COMPARED else f" of {cell.tolerance:.2g} allowed"
+        apart = f", {cell.metric} {cell.apart:.2g} apart{of}" if cell.apart else ""
         print(f"replay: {printable(cell.learner)}-{cell.n_train}: {cell.found}{apart}")
     counts = Counter(cell.found for cell in receipt.cells)
     print(f"replay: {', '.join(f'{n} {what}' for what, n in counts.items())}; receipt: {RECEIPT}")
@@ -91,7 +97,7 @@ def main() -> None:
 
 def status_of(cells: Sequence[Replayed]) -> int:
     found = {cell.found for cell in cells}
-    return 1 if "different" in found else UNCHECKED if "timed out" in found else 0
+    return 1 if "different" in found else UNCHECKED if found & NOT_COMPARED else 0
 
 
 def trained_anew(commit: str, jobs: int | None) -> Path:
@@ -109,7 +115,10 @@ def trained_anew(commit: str, jobs: int | None) -> Path:
     config["cache"] = {"dir": str((PLACE / ".dvc/cache").resolve())}
     config.write()
     options = [] if jobs is None else ["--jobs", str(jobs)]
-    done = subprocess.run([sys.executable, "-m", "stages.run", *options], cwd=PLACE, check=False)
+    cells = artefacts.load_json(PLACE / RESULTS / "cells.json")
+    has_gpu = not is_comparable(*(cell["accelerator"] for cell in cells))
+    environment = os.environ | ({} if has_gpu else {ON_CPU: "1"})
+    done = subprocess.run([sys.executable, "-m", "stages.run", *options], cwd=PLACE, env=environment, check=False)
     if done.returncode:
         raise InputError(f"the study does not run anew; see {PLACE / 'run.log'}")
     return PLACE
@@ -161,14 +170,17 @@ def replayed(of: Name, was: Side, now: Side, metric: str, is_of_study: bool) -> 
     worst = max(beyond, key=lambda name: beyond[name], default=metric)
     is_lost = of not in was.hashes or of not in now.hashes
     is_same = not is_lost and was.hashes[of] == now.hashes[of]
-    is_beyond = is_of_study or bool(beyond)
+    can_be_near = is_comparable(*(side.infos.get(of, {}).get("accelerator", "cpu") for side in (was, now)))
+    is_beyond = is_of_study or (can_be_near and bool(beyond))
     if not is_same and not is_lost and not is_of_study:  # where cell.json names another machine, or other packages
         is_true = is_as_hashed(was, of)
         is_alike = told(was, of, OF_MACHINE) == told(now, of, OF_MACHINE)
         is_same = is_true and is_alike and predictions(was, of) == predictions(now, of)
-        is_beyond |= not is_true or told(was, of, WITH_ROUNDING) != told(now, of, WITH_ROUNDING)
+        but = WITH_ROUNDING if can_be_near else WITH_RANDOM
+        is_beyond |= not is_true or told(was, of, but) != told(now, of, but)
     statuses = {side.infos.get(of, {}).get("status") for side in (was, now)}
-    verdict = judged(is_same, is_lost, "timeout" in statuses and len(statuses) > 1, is_beyond)
+    is_late = "timeout" in statuses and len(statuses) > 1
+    verdict = judged(is_same, is_lost, is_late, is_beyond, can_be_near)
     by = 0.0 if is_same else 1e9 if is_lost else apart.get(worst, 0.0)
     learner, n_train = of
     return Replayed(learner=learner, n_train=int(n_train), found=verdict, metric=worst, apart=by,
@@ -190,12 +202,14 @@ def is_as_hashed(side: Side, of: Name) -> bool:
     return hashlib.sha256(content).hexdigest() == side.hashes[of].get("cell.json")
 
 
-def judged(is_same: bool, is_lost: bool, is_late: bool, is_beyond: bool) -> Found:
+def judged(is_same: bool, is_lost: bool, is_late: bool, is_beyond: bool, can_be_near: bool) -> Found:
     if is_same:
         return "equal bits"
     if is_late and not is_lost:
         return "timed out"
-    return "different" if is_lost or is_beyond else "within tolerance"
+    if is_lost or is_beyond:
+        return "different"
+    return "within tolerance" if can_be_near else "other accelerator"
 
 
 def means_of(text: str) -> dict[Name, dict[str, float]]:

@@ -30,6 +30,7 @@ from tests.clones import ROOT, Clone
 
 pytestmark = pytest.mark.pipeline
 PREDICTIONS = "data/predictions/small_nn/128/predictions.npz"
+ON_GPU = {"accelerator": "cuda", "name": "a GPU"}  # in cell.json
 
 
 def audited(clone: Clone, *arguments: str, status: int = 0) -> Audit:
@@ -254,6 +255,18 @@ def test_coherent_tampering_is_caught_by_a_replay_alone(copy):
 
 
 @pytest.mark.slow
+def test_a_cell_of_a_gpu_is_not_compared_elsewhere(copy):
+    path = copy.path / "data/predictions/small_nn/128/cell.json"
+    cell = json.loads(path.read_text()) | ON_GPU | {"epochs": [1, 1, 1]}
+    path.unlink()
+    path.write_text(json.dumps(cell))
+    found = audited(copy, "--replay", "small_nn-128", status=1)  # it is not what the lock tells
+    told = next(check for check in found.checks if check.name == "replay of small_nn-128")
+    assert told.is_unchecked
+    assert "networks of a GPU" in told.observed
+
+
+@pytest.mark.slow
 def test_a_cell_that_lies_about_fails_nothing(copy):
     """As after a change of branch: the lock is right, and so is all that was made."""
     shutil.copytree(copy.path / "data/predictions/small_nn/64", copy.path / "data/predictions/old_learner/64")
@@ -416,6 +429,14 @@ def test_what_a_replay_says_of_other_bits(copy, monkeypatch, processor, by, stat
         ({}, False, "equal bits"),
         ({"epochs": [1, 1, 1]}, False, "within tolerance"),
         ({"reason": "another"}, False, "different"),
+        ({"accelerator": "cuda", "name": "a GPU"}, False, "equal bits"),
+        (
+            {"accelerator": "cuda", "name": "a GPU", "epochs": [1, 1, 1], "reason": "another"},
+            False,
+            "other accelerator",
+        ),
+        ({"accelerator": "cuda", "name": "a GPU", "replicates": []}, False, "different"),
+        ({"accelerator": "cuda", "name": "a GPU"}, True, "different"),
         ({}, True, "different"),
     ],
 )
@@ -489,6 +510,7 @@ def test_raw_data_of_packages_are_held_against_the_data_card(tmp_path, monkeypat
         (["equal bits", "timed out"], 2),
         (["timed out"], 2),
         (["timed out", "different"], 1),
+        (["within tolerance", "other accelerator"], 2),
     ],
 )
 def test_a_replay_that_did_not_compare_a_cell_does_not_say_that_all_are_equal(found, expected):

@@ -6,9 +6,10 @@ import pytest
 from stages.common.errors import InputError
 from stages.common.features import Features, tables
 from stages.train import params
-from stages.train.jobs import Draw, Hardware, Job
+from stages.train.jobs import ON_CPU, Draw, Hardware, Job
 from stages.train.learners import make_learner
 from stages.train.learners.network import NetworkLearner
+from stages.train.network.hardware import find_hardware
 from tests.learners import NETWORK, draw_of, edges, parse, words_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,6 +30,18 @@ def make_job(features, labels, start: int, stop: int, seed: int, rate: float = 0
     cut = stop - (stop - start) // 5
     draw = Draw(features[start:cut], labels[start:cut], features[cut:stop], labels[cut:stop])
     return Job(draw, SETTING.model_copy(update={"learning_rate": rate, "dropout": dropout}), seed)
+
+
+def test_networks_train_on_the_cpu_where_that_is_asked_for(monkeypatch):
+    """As a replay asks for cells that did. That a GPU is found by itself shows where there is one."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "a GPU")
+    assert find_hardware() == Hardware("cuda", "bf16-mixed", "a GPU")
+    assert find_hardware("32-true") == Hardware("cuda", "32-true", "a GPU")
+    monkeypatch.setenv(ON_CPU, "1")
+    assert (find_hardware().accelerator, find_hardware().precision) == ("cpu", "32-true")
+    assert find_hardware("bf16-mixed").precision == "bf16-mixed"
 
 
 def test_a_network_trained_among_others_is_the_one_trained_alone(blobs):

@@ -34,8 +34,9 @@ def unlike() -> tuple[str, ...]:
         if timing.host.linear_algebra not in (None, libraries):
             found[f"linear algebra by {timing.host.linear_algebra} in the study, {libraries} here"] = None
         info = load_records(artefacts.cell_path(*cell) / "cell.json", Cell)
-        if info.kind == "network" and (info.accelerator, info.name) != accelerator():
-            names = (" ".join(filter(None, of)) for of in ((info.accelerator, info.name), accelerator()))
+        of_cell = (info.accelerator, info.name)
+        if info.kind == "network" and of_cell != (again := accelerator(info.accelerator)):
+            names = (" ".join(filter(None, of)) for of in (of_cell, again))
             found[f"networks on {' in the study, '.join(names)} here"] = None
         for package, version in info.versions.items():
             now = provenance.versions().get(package) or installed().get(normal(package))
@@ -45,11 +46,12 @@ def unlike() -> tuple[str, ...]:
 
 
 @cache
-def accelerator() -> tuple[str, str | None]:
-    """What networks would be trained on here, and its name, as cell.json has them."""
-    from stages.train.network.hardware import find_hardware  # takes seconds to import
+def accelerator(of_cell: str) -> tuple[str, str | None]:
+    """What networks that were trained on this would be replayed on here, and its name, as cell.json has them: a
+    processor is everywhere."""
+    from stages.train.network.hardware import find_hardware, processor  # takes seconds to import
 
-    hardware = find_hardware()
+    hardware = processor() if of_cell == "cpu" else find_hardware()
     return hardware.accelerator, hardware.name
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.common.params import PARAMS, read_yaml
+from stages.train.jobs import ON_CPU
 
 PLACE = Path(".dvc/tmp/audit")  # on the disk of the project, and no one's but DVC's
 
@@ -46,10 +47,12 @@ def link(source: str | Path, target: str | Path) -> None:
         shutil.copy(source, target)
 
 
-def stage(at: Path, *arguments: str) -> str | None:
-    """Runs `python -m stages.…` there, cold; None, or what it said of its failure."""
+def stage(at: Path, *arguments: str, on_cpu: bool = False) -> str | None:
+    """Runs `python -m stages.…` there, cold, networks on the CPU where so asked; None, or what it said of its
+    failure."""
     environment = {key: value for key, value in os.environ.items()
                    if not key.startswith(("DVC_", "STAGES_")) and not key.endswith("_NUM_THREADS")}  # fmt: skip
+    environment |= {ON_CPU: "1"} if on_cpu else {}
     done = subprocess.run(
         [sys.executable, "-m", *arguments], cwd=at, env=environment, capture_output=True, text=True, check=False
     )

@@ -13,6 +13,8 @@ from stages.common.features import Features, joined
 from stages.train.params import Setting
 
 Status = Literal["ok", "unconverged", "diverged"]  # from good to bad
+Known = Literal["32-true", "bf16-mixed", "32-mixed", "64-true"]  # precision, in Lightning's words
+ON_CPU = "STAGES_ON_CPU"  # in the environment of networks that train on the CPU, whatever else is there
 
 
 class TooFewRows(InputError):
@@ -82,10 +84,10 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Hardware:
-    """What fits run on. accelerator: cpu | cuda | mps; precision: as Lightning calls it."""
+    """What fits run on. accelerator: cpu | cuda | mps."""
 
     accelerator: str
-    precision: Literal["32-true", "bf16-mixed", "32-mixed", "64-true"]
+    precision: Known
     name: str | None = None
 
 

@@ -1,25 +1,35 @@
 """What networks are trained on, found by itself."""
 
 import logging
+import os
 import warnings
 
 import pytorch_lightning as pl
 import torch
 
-from stages.train.jobs import Hardware
+from stages.train.jobs import ON_CPU, Hardware, Known
 from stages.train.params import Precision
 
 
 def find_hardware(precision: Precision = "auto") -> Hardware:
     """The accelerator, found by capability, never by timing; auto is bfloat16 on a GPU that multiplies it natively, and
     float32 elsewhere: on a CPU bfloat16 saves a quarter of the time and makes results differ between machines."""
-    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    known = precision if precision != "auto" else "bf16-mixed" if has_bf16 else "32-true"
+    if ON_CPU in os.environ:
+        return processor(precision)
     if torch.cuda.is_available():
-        return Hardware("cuda", known, torch.cuda.get_device_name())
+        found: Known = "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+        return Hardware("cuda", _known(precision, found), torch.cuda.get_device_name())
     if torch.backends.mps.is_available():
-        return Hardware("mps", known, "Apple GPU")
-    return Hardware("cpu", known, str(torch.cpu.get_capabilities().get("cpu_name", "CPU")))
+        return Hardware("mps", _known(precision, "32-true"), "Apple GPU")
+    return processor(precision)
+
+
+def processor(precision: Precision = "auto") -> Hardware:
+    return Hardware("cpu", _known(precision, "32-true"), str(torch.cpu.get_capabilities().get("cpu_name", "CPU")))
+
+
+def _known(precision: Precision, found: Known) -> Known:
+    return found if precision == "auto" else precision
 
 
 def trainer(hardware: Hardware, n_looks: int) -> pl.Trainer:
