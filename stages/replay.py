@@ -116,8 +116,9 @@ def trained_anew(commit: str, jobs: int | None) -> Path:
     config.write()
     options = [] if jobs is None else ["--jobs", str(jobs)]
     cells = artefacts.load_json(PLACE / RESULTS / "cells.json")
-    has_gpu = not is_comparable(*(cell["accelerator"] for cell in cells))
-    environment = os.environ | ({} if has_gpu else {ON_CPU: "1"})
+    is_of_cpu = is_comparable(*(cell["accelerator"] for cell in cells))
+    environment = {key: value for key, value in os.environ.items() if key != ON_CPU}
+    environment |= {ON_CPU: "1"} if is_of_cpu else {}
     done = subprocess.run([sys.executable, "-m", "stages.run", *options], cwd=PLACE, env=environment, check=False)
     if done.returncode:
         raise InputError(f"the study does not run anew; see {PLACE / 'run.log'}")

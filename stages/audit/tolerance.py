@@ -1,7 +1,7 @@
 """How far apart the same cell may be on another class of machine, by kind of learner.
 
 Measured by `python -m benchmarks.tolerance`: the largest difference of a metric that one replicate showed when the same
-cell was trained with other numbers of threads and other instruction sets of the processor.
+cell was trained on another processor, with other numbers of threads and with other instruction sets of the processor.
 """
 
 from pathlib import Path
