@@ -13,7 +13,7 @@ from stages.common.features import Features, joined
 from stages.train.params import Setting
 
 Status = Literal["ok", "unconverged", "diverged"]  # from good to bad
-Known = Literal["32-true", "bf16-mixed", "32-mixed", "64-true"]  # precision, in Lightning's words
+Known = Literal["32-true", "bf16-mixed", "32-mixed", "64-true"]  # precision, as Lightning calls it
 ON_CPU = "STAGES_ON_CPU"  # in the environment of networks that train on the CPU, whatever else is there
 
 
