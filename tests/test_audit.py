@@ -429,14 +429,10 @@ def test_what_a_replay_says_of_other_bits(copy, monkeypatch, processor, by, stat
         ({}, False, "equal bits"),
         ({"epochs": [1, 1, 1]}, False, "within tolerance"),
         ({"reason": "another"}, False, "different"),
-        ({"accelerator": "cuda", "name": "a GPU"}, False, "equal bits"),
-        (
-            {"accelerator": "cuda", "name": "a GPU", "epochs": [1, 1, 1], "reason": "another"},
-            False,
-            "other accelerator",
-        ),
-        ({"accelerator": "cuda", "name": "a GPU", "replicates": []}, False, "different"),
-        ({"accelerator": "cuda", "name": "a GPU"}, True, "different"),
+        (ON_GPU, False, "equal bits"),
+        (ON_GPU | {"epochs": [1, 1, 1], "reason": "another"}, False, "other accelerator"),
+        (ON_GPU | {"replicates": []}, False, "different"),
+        (ON_GPU, True, "different"),
         ({}, True, "different"),
     ],
 )
